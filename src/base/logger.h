@@ -5,9 +5,8 @@
  *
  * (The word "log" alone means the redo log, a room of its own.) A line is made on the caller's
  * stack and leaves by one write(), so lines of several threads never mix and nothing is allocated.
- * A line is cut at LOGGER_LINE_BYTES_MAX; bytes that are not printable become '?', so that what a
- * client sent cannot forge a line. All functions may be called by any thread, except the three that
- * set up the target, which belong to the main thread.
+ * A line is cut at LOGGER_LINE_BYTES_MAX; control characters become '?', so that what a client sent
+ * cannot forge a line. Any thread may log; what sets up the target belongs to the main thread.
  */
 #ifndef BASE_LOGGER_H
 #define BASE_LOGGER_H
@@ -38,6 +37,9 @@ NODISCARD int logger_set_file(const char *path);
 
 /* Opens the file again by its name, after a log rotation. Main thread. Returns 0 or -errno. */
 NODISCARD int logger_reopen(void);
+
+/* The descriptor lines go to: for the last words of a failing process only. */
+int logger_descriptor(void);
 
 /*
  * Hands each line to `fn` instead of writing it; NULL ends that. `line` has no newline, is ended by
