@@ -1,0 +1,226 @@
+/*
+ * io: the only door to disk and network of one thread.
+ *
+ * A `struct io` belongs to one shard thread, which alone may call it (io_wake is the exception).
+ * Work is described by a `struct io_op` that the caller embeds in its own object and that must stay
+ * put until its `done` callback has run. The callback runs on the same thread, inside io_poll, and
+ * must not suspend; coroutines wait through shard/await.h.
+ *
+ * Three bodies stand behind the vtable: io_uring (ring.c), epoll with a small pool of file threads
+ * (posix.c), and the simulator's, which lives with the tests. What differs between kernels is dealt
+ * with inside the bodies, once: short reads and writes, EINTR, EAGAIN, a full submission queue,
+ * completion queue pressure. So an IO_READ ends with all bytes or with fewer only at the end of the
+ * file; an IO_WRITE and an IO_SEND end with all bytes or with an error.
+ *
+ * Lifetimes: buffers, iovecs and paths are borrowed until `done`. A started disk operation can't be
+ * cancelled.
+ */
+#ifndef IO_IO_H
+#define IO_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/error.h"
+#include "base/list.h"
+
+struct io;
+struct io_op;
+
+enum io_kind {
+    IO_READ,       /* fd, data, bytes, offset → bytes read */
+    IO_WRITE,      /* fd, data, bytes, offset → bytes written, all of them */
+    IO_SYNC_DATA,  /* fd → 0 (fdatasync) */
+    IO_SYNC_ALL,   /* fd → 0 (fsync; for directories and new files) */
+    IO_OPEN,       /* path, flags, mode → fd */
+    IO_CLOSE,      /* fd → 0 */
+    IO_ALLOCATE,   /* fd, offset, length: fallocate, the file grows → 0 */
+    IO_RENAME,     /* path, path_to → 0 */
+    IO_UNLINK,     /* path → 0 */
+    IO_MKDIR,      /* path, mode → 0; EEXIST is an error like any other */
+    IO_SEND,       /* fd of an io_socket, iov, iov_count → 0 once all bytes are with the kernel;
+                      one at a time for a socket; -EPIPE after io_socket_close */
+    IO_KIND_COUNT,
+};
+
+typedef void io_done_fn(struct io_op *op);
+
+/* One operation. Fill it with one of the io_prep_* functions, then io_submit. */
+struct io_op {
+    enum io_kind kind;
+    int32_t result; /* >= 0 or -errno, valid inside and after `done` */
+    io_done_fn *done;
+    int fd;
+    int flags;
+    uint32_t mode;
+    uint32_t bytes; /* IO_BYTES_MAX at most; of an IO_SEND set by io_submit */
+    void *data;
+    uint64_t offset;
+    uint64_t length; /* IO_ALLOCATE */
+    const char *path;
+    const char *path_to;
+    const struct iovec *iov; /* IO_SEND; at most IO_SEND_PARTS_MAX entries; not modified */
+    uint32_t iov_count;
+    /* The body's own: progress of a partial transfer, queueing. */
+    uint32_t progress;
+    uint32_t retries;
+    void *body;
+    struct list_node node;
+};
+
+enum {
+    IO_BYTES_MAX = 1 << 30,   /* one read or write */
+    IO_SEND_PARTS_MAX = 64,   /* iovecs of one send */
+    IO_EAGAIN_RETRIES_MAX = 1000,
+
+    /* Limits of struct io_options. */
+    IO_OPS_MAX = 65536,
+    IO_RECV_BUFFERS_MAX = 32768,
+    IO_RECV_BUFFER_BYTES_MAX = 1 << 20,
+    IO_FILE_THREADS_MAX = 256,
+};
+
+/* Sets all fields; the others of the kind are then set by name or by io_prep_transfer. */
+static inline void io_prep(struct io_op *op, enum io_kind kind, int fd, io_done_fn *done)
+{
+    *op = (struct io_op){.kind = kind, .fd = fd, .done = done};
+}
+
+/* The fields of an IO_READ or IO_WRITE, after io_prep. */
+static inline void io_prep_transfer(struct io_op *op, enum io_kind kind, int fd, void *data,
+                                    uint32_t bytes, uint64_t offset)
+{
+    op->kind = kind;
+    op->fd = fd;
+    op->data = data;
+    op->bytes = bytes;
+    op->offset = offset;
+}
+
+/* ---- sockets ---- */
+
+struct io_listener;
+struct io_socket;
+
+/* fd >= 0: a new connection, handed over (non-blocking, close-on-exec). fd < 0: -errno of accept;
+ * the listener goes on by itself after a moment. */
+typedef void io_accept_fn(struct io_listener *listener, int fd);
+
+/* bytes > 0: data, borrowed until the call returns. 0: the peer has closed. < 0: -errno.
+ * After 0 or an error nothing more is received. The callback may call io_recv_pause and
+ * io_socket_close. */
+typedef void io_recv_fn(struct io_socket *socket, const uint8_t *data, int32_t bytes);
+
+/* Runs when nothing of the body refers to the socket any longer; its memory may then go. */
+typedef void io_closed_fn(struct io_socket *socket);
+
+/* Embedded in the owner's object. Zero it before io_listen_start. */
+struct io_listener {
+    int fd;
+    io_accept_fn *on_accept;
+    struct io_accept *accept; /* the io's own; NULL when not listening */
+};
+
+/* Embedded in the owner's connection. Zero it before io_recv_start. 64 bytes: an idle connection owns
+ * no receive buffer, data comes from buffers that all sockets of a thread share. The fields are for
+ * others to read at most. */
+struct io_socket {
+    int fd;
+    bool armed;      /* a receive is with the kernel */
+    bool cancelling; /* ... and was asked to end */
+    bool paused;     /* the owner wants no data for now */
+    bool ended;      /* end of stream or error was delivered */
+    bool closing;    /* io_socket_close was called */
+    uint32_t body;   /* the body's own */
+    io_recv_fn *on_recv;
+    io_closed_fn *on_closed;
+    struct io_op *send; /* the IO_SEND in flight, or NULL */
+    struct list_node node;
+};
+
+/* ---- creation ---- */
+
+enum io_backend { IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_POSIX };
+
+struct io_options {
+    enum io_backend backend;
+    uint32_t ops_max;            /* disk operations in flight; more wait inside */
+    uint32_t recv_buffers;       /* shared receive buffers, power of two */
+    uint32_t recv_buffer_bytes;  /* size of each */
+    uint32_t file_threads;       /* posix body only */
+    int lock_fd;                 /* the store's lock file, or -1. The io_uring body registers it with
+                                    the ring, so that the lock outlives a killed process until its
+                                    last write has landed */
+};
+
+/* The defaults that a shard uses when nothing is configured. */
+struct io_options io_options_default(void);
+
+/* Creates the io of the calling thread. With IO_BACKEND_AUTO io_uring is tried first and posix
+ * taken where the kernel refuses; IO_BACKEND_URING then fails with the kernel's error. */
+NODISCARD int io_create(const struct io_options *options, struct io **ret_io);
+
+/* io_pending must be 0. NULL is fine. On the owner's thread. */
+void io_destroy(struct io *io);
+
+/* "io_uring" or "posix" (or "simulated"), for the log and INFO. */
+const char *io_name(const struct io *io);
+
+/* ---- use; all non-blocking ---- */
+
+/* Hands the operation to the body. Never fails: errors come to `done`, always from io_poll. */
+void io_submit(struct io *io, struct io_op *op);
+
+/* Receives connections on a listening socket (see io/socket.h) until io_listen_stop. */
+void io_listen_start(struct io *io, struct io_listener *listener, int fd, io_accept_fn *on_accept);
+
+/* No callback after it returns. The fd stays the caller's to close. */
+void io_listen_stop(struct io *io, struct io_listener *listener);
+
+/* Takes over the connected fd (any blocking mode) and receives on it. */
+void io_recv_start(struct io *io, struct io_socket *socket, int fd, io_recv_fn *on_recv);
+
+/* Back-pressure: after io_recv_pause at most what was already received is still delivered. */
+void io_recv_pause(struct io *io, struct io_socket *socket);
+void io_recv_resume(struct io *io, struct io_socket *socket);
+
+/* Closes the fd once an IO_SEND in flight on it has ended (it is shut down, so that comes soon), then
+ * calls on_closed from io_poll. No on_recv after it returns. */
+void io_socket_close(struct io *io, struct io_socket *socket, io_closed_fn *on_closed);
+
+/* Sends without an operation if the kernel takes it at once: returns the bytes taken (maybe fewer
+ * than asked), or -EAGAIN, or another -errno. For a pass with few connections this is cheaper
+ * than IO_SEND. */
+NODISCARD int64_t io_send_now(struct io *io, int fd, const void *data, size_t bytes);
+
+/* How io_poll waits. */
+struct io_wait {
+    int64_t timeout_ns; /* 0: don't wait; < 0: no limit */
+    uint32_t batch;     /* wait for up to so many events ... */
+    uint32_t batch_us;  /* ... but at most this long once there is one; 0: return at the first.
+                           A wish: the posix body returns at the first event */
+};
+
+/* Submits what is queued, waits as told, runs the callbacks. Returns how many callbacks ran, or
+ * a negative error if the body itself broke (fatal). */
+NODISCARD int io_poll(struct io *io, const struct io_wait *wait);
+
+/* From any thread: makes the owner's current or next io_poll return. `from` is the caller's own io
+ * (io_uring then queues a ring message, which leaves with from's next io_poll or io_destroy), or NULL on a
+ * thread that has none. A caller that wakes often keeps a flag of its own to wake once. */
+void io_wake(struct io *io, struct io *from);
+
+struct io_stats {
+    uint64_t reads, read_bytes, writes, write_bytes, syncs;
+    uint64_t receives, received_bytes, sends, sent_bytes, accepts, polls, wakes;
+};
+/* Counted since io_create: operations when submitted, bytes when done. */
+void io_stats(const struct io *io, struct io_stats *ret_stats);
+
+/* Operations in flight or queued inside, and sockets whose on_closed is still to come. 0 means the
+ * io may be destroyed. */
+uint32_t io_pending(const struct io *io);
+
+#endif
