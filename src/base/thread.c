@@ -53,6 +53,23 @@ void thread_yield(void)
     (void)sched_yield();
 }
 
+int thread_pin(uint32_t index)
+{
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
+        return -errno;
+    }
+    uint32_t skip = index % (uint32_t)CPU_COUNT(&allowed);
+    uint32_t cpu = 0;
+    while (!CPU_ISSET(cpu, &allowed) || skip-- > 0) {
+        cpu++;
+    }
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    return sched_setaffinity(0, sizeof(one), &one) == 0 ? 0 : -errno;
+}
+
 uint32_t thread_count_online(void)
 {
     cpu_set_t set;

@@ -36,6 +36,12 @@ void thread_set_name(const char *name);
 /* Lets another runnable thread have the CPU. */
 void thread_yield(void);
 
+/*
+ * Keeps the calling thread on one CPU: the `index`-th of those it may use, counting round. Returns 0
+ * or -errno.
+ */
+NODISCARD int thread_pin(uint32_t index);
+
 /* The CPUs this process may use: its affinity mask, and its cgroup's quota if lower. At least 1. */
 uint32_t thread_count_online(void);
 

@@ -30,8 +30,9 @@ NODISCARD co_fn int await_mkdir(struct shard *shard, const char *path, uint32_t 
 co_fn void await_sleep_ns(struct shard *shard, int64_t ns);
 
 /*
- * A window of parallel operations: start some with await_start, wait for all with co_group_wait, then
- * look at each op.result. Used by leaf reads and page writes. The struct must stay put until then.
+ * A window of parallel operations: start some with await_start, wait for all with co_group_wait,
+ * then look at each op.result. Used by leaf reads and page writes. The struct must stay put until
+ * then.
  */
 struct await_op {
     struct io_op op; /* filled by io_prep* before the start; `done` is set by it */

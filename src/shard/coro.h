@@ -45,8 +45,9 @@ void sched_destroy(struct sched *sched);
 struct sched *sched_current(void);
 void sched_enter(struct sched *sched); /* makes it this thread's */
 
-/* Starts `main` with `argument` (borrowed) in a new coroutine; it runs first from the next sched_run*. `name` is a
- * literal, for DEBUG COROUTINES and failed assertions. ERR_LIMIT at coros_max, ERR_MEMORY. */
+/* Starts `main` with `argument` (borrowed) in a new coroutine; it runs first from the next
+ * sched_run*. `name` is a literal, for DEBUG COROUTINES and failed assertions. ERR_LIMIT at
+ * coros_max, ERR_MEMORY. */
 NODISCARD int coro_start(struct sched *sched, const char *name, enum coro_priority priority,
                          coro_main_fn *main, void *argument);
 
@@ -57,14 +58,16 @@ const char *coro_name(const struct coro *coro);
 /* Suspends the running coroutine until somebody passes it to co_ready. Suspends. */
 co_fn void co_park(void);
 
-/* Makes a parked coroutine runnable (its own priority's queue). Exactly once per co_park; may also be called before the
- * park it belongs to, from a callback that ran at once: the park then returns without waiting. */
+/* Makes a parked coroutine runnable (its own priority's queue). Exactly once per co_park; may also
+ * be called before the park it belongs to, from a callback that ran at once: the park then returns
+ * without waiting. */
 void co_ready(struct coro *coro);
 
 /* Lets everything else that is ready run first. Suspends. */
 co_fn void co_yield(void);
 
-/* For background work between two small steps: yields if the slice of this pass is used up. Suspends. */
+/* For background work between two small steps: yields if the slice of this pass is used up.
+ * Suspends. */
 co_fn void co_yield_if_due(void);
 
 /* Brackets a section that must not suspend: co_park asserts that none is open. */
@@ -79,8 +82,17 @@ bool sched_has_ready(const struct sched *sched);
 bool sched_has_ready_low(const struct sched *sched);
 uint32_t sched_coros(const struct sched *sched);
 
+/*
+ * Ended coroutines leave their stacks to later ones. sched_trim gives the pages of those back to
+ * the kernel that were not needed at the same time since the last trim; a few always stay. Called
+ * now and then while sched_has_surplus.
+ */
+bool sched_has_surplus(const struct sched *sched);
+void sched_trim(struct sched *sched);
+
 /* Calls `each` for every coroutine: name, priority, whether parked, stack high-water in bytes. */
-typedef void sched_each_fn(void *context, const struct coro *coro, bool parked, uint32_t stack_used);
+typedef void sched_each_fn(void *context, const struct coro *coro, bool parked,
+                           uint32_t stack_used);
 void sched_each(const struct sched *sched, sched_each_fn *each, void *context);
 
 #endif

@@ -47,7 +47,7 @@ struct mailbox {
     /* The producer's own. */
     _Alignas(MAILBOX_LINE_BYTES) uint32_t tail_staged;
     uint32_t tail_published; /* what `tail` holds */
-    uint32_t head_seen;      /* an old value of head: looked up anew only when the ring seems full */
+    uint32_t head_seen; /* an old value of head: looked up anew only when the ring seems full */
     struct list overflow;
 
     /* The consumer's own. */

@@ -1,9 +1,9 @@
 /*
  * shard: one thread's world: its io, its scheduler, its timers, its mailboxes.
  *
- * A `struct shard_set` has N shards, each with a thread. Shards share nothing; they talk by messages. The
- * rooms above hang their own state on a shard with shard_set_slot (one pointer per room) and take part in each
- * pass through hooks:
+ * A `struct shard_set` has N shards, each with a thread. Shards share nothing; they talk by
+ * messages. The rooms above hang their own state on a shard with shard_set_slot (one pointer per
+ * room) and take part in each pass through hooks:
  *
  *   reap completions (io_poll of the pass before) → run ready coroutines → drain mailboxes →
  *   low-priority coroutines within the budget → hook FLUSH (the log batch) → hook REPLY (sends) →
@@ -31,20 +31,22 @@ enum { SHARDS_MAX = 64 };
 
 struct shard_options {
     struct io_options io;
-    uint32_t coros_max;       /* coroutines of one shard */
-    uint32_t mailbox_slots;   /* messages in flight from one shard to another, power of two */
-    uint32_t low_budget_us;   /* background slice of one pass */
+    uint32_t coros_max;     /* coroutines of one shard */
+    uint32_t mailbox_slots; /* messages in flight from one shard to another, power of two */
+    uint32_t low_budget_us; /* background slice of one pass */
     bool pin_threads;
 };
 struct shard_options shard_options_default(void);
 
-/* Starts count threads and waits until each has its io; `start` then runs on each in a coroutine (may suspend), and
- * shard_set_start returns when all have ended, with the first error. On error all threads have been stopped. */
+/* Starts count threads and waits until each has its io; `start` then runs on each in a coroutine
+ * (may suspend), and shard_set_start returns when all have ended, with the first error. On error
+ * all threads have been stopped. */
 typedef int shard_start_fn(struct shard *shard, void *argument);
 NODISCARD int shard_set_start(uint32_t count, const struct shard_options *options,
                               shard_start_fn *start, void *argument, struct shard_set **ret_set);
 
-/* Runs `stop` in a coroutine on every shard, all at once, waits for all of them, ends and joins the threads, frees. */
+/* Runs `stop` in a coroutine on every shard, all at once, waits for all of them, ends and joins the
+ * threads, frees. */
 typedef void shard_stop_fn(struct shard *shard, void *argument);
 void shard_set_stop(struct shard_set *set, shard_stop_fn *stop, void *argument);
 
@@ -65,19 +67,27 @@ int64_t shard_mono_ns(const struct shard *shard); /* monotonic */
 
 /* ---- what rooms hang on a shard ---- */
 
-enum shard_slot { SHARD_SLOT_LOG, SHARD_SLOT_STORE, SHARD_SLOT_DATA, SHARD_SLOT_NET,
-                  SHARD_SLOT_CMD, SHARD_SLOT_SERVER, SHARD_SLOT_COUNT };
+enum shard_slot {
+    SHARD_SLOT_LOG,
+    SHARD_SLOT_STORE,
+    SHARD_SLOT_DATA,
+    SHARD_SLOT_NET,
+    SHARD_SLOT_CMD,
+    SHARD_SLOT_SERVER,
+    SHARD_SLOT_COUNT
+};
 void shard_set_slot(struct shard *shard, enum shard_slot slot, void *pointer);
 void *shard_slot(const struct shard *shard, enum shard_slot slot);
 
 /* In the order in which a pass calls them. */
 enum shard_hook_point {
-    SHARD_HOOK_PASS,   /* first thing of a pass, after the completions */
-    SHARD_HOOK_FLUSH,  /* the pass's log records go out */
-    SHARD_HOOK_REPLY,  /* replies whose gate is met are sent */
+    SHARD_HOOK_PASS,  /* first thing of a pass, after the completions */
+    SHARD_HOOK_FLUSH, /* the pass's log records go out */
+    SHARD_HOOK_REPLY, /* replies whose gate is met are sent */
     SHARD_HOOK_COUNT,
 };
-/* Must not suspend. Returns true if it wants another pass at once (the shard then doesn't sleep). */
+/* Must not suspend. Returns true if it wants another pass at once (the shard then doesn't sleep).
+ */
 typedef bool shard_hook_fn(struct shard *shard, void *argument);
 NODISCARD int shard_add_hook(struct shard *shard, enum shard_hook_point point, shard_hook_fn *hook,
                              void *argument);
@@ -87,35 +97,40 @@ void shard_remove_hook(struct shard *shard, enum shard_hook_point point, shard_h
 /* Busy connections of this shard, set by net: decides whether waiting batches events. */
 void shard_set_busy_hint(struct shard *shard, uint32_t active_connections);
 
-/* While a log sync is in flight the shard yields the CPU once a pass (the kernel thread that ends it needs it). */
+/* While a log sync is in flight the shard yields the CPU once a pass (the kernel thread that ends
+ * it needs it). */
 void shard_set_sync_in_flight(struct shard *shard, bool in_flight);
 
 /* ---- messages ---- */
 
-/* Embedded in what is sent; handed over with the send, comes back only if the handler sends it back. The handler runs on
- * the receiver's thread, outside of coroutines, and must not suspend (start a coroutine for that). */
+/* Embedded in what is sent; handed over with the send, comes back only if the handler sends it
+ * back. The handler runs on the receiver's thread, outside of coroutines, and must not suspend
+ * (start a coroutine for that). */
 struct message;
 typedef void message_fn(struct shard *receiver, struct message *message);
 struct message {
     message_fn *handler;
-    uint32_t from; /* set by shard_send */
+    uint32_t from;         /* set by shard_send */
     struct list_node node; /* waiting here for room in a full mailbox, in order */
 };
 
-/* Queues the message; it leaves with the batch at the end of the pass. Order between a pair of shards is kept. To
- * itself: runs in the next pass. A full mailbox keeps the rest queued at the sender, in order; nothing is lost. */
+/* Queues the message; it leaves with the batch at the end of the pass. Order between a pair of
+ * shards is kept. To itself: runs in the next pass. A full mailbox keeps the rest queued at the
+ * sender, in order; nothing is lost. */
 void shard_send(struct shard *from, uint32_t to, struct message *message);
 
-/* From a thread that is no shard: queues the message for `shard` and wakes it. `from` is UINT32_MAX. */
+/* From a thread that is no shard: queues the message for `shard` and wakes it. `from` is
+ * UINT32_MAX. */
 void shard_post(struct shard *shard, struct message *message);
 
-/* Runs fn(argument) on shard `to`, in a coroutine there (normal priority; may suspend), and waits for its result.
- * Memory of `argument` is borrowed; the other shard reads and writes it while we wait. Suspends. */
+/* Runs fn(argument) on shard `to`, in a coroutine there (normal priority; may suspend), and waits
+ * for its result. Memory of `argument` is borrowed; the other shard reads and writes it while we
+ * wait. Suspends. */
 typedef int shard_call_fn(struct shard *there, void *argument);
 co_fn int shard_call(struct shard *from, uint32_t to, shard_call_fn *fn, void *argument);
 
-/* The same on every shard at once, argument i being arguments + i * stride (stride 0: shared). Returns the first
- * error by shard order. Suspends. */
+/* The same on every shard at once, argument i being arguments + i * stride (stride 0: shared).
+ * Returns the first error by shard order. Suspends. */
 co_fn int shard_call_all(struct shard *from, shard_call_fn *fn, void *arguments, size_t stride);
 
 /* The same from a thread that is no shard: blocks it. */

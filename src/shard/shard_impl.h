@@ -35,6 +35,32 @@ struct shard_hook {
     void *argument;
 };
 
+/* Who has come how far, among the threads of a set. */
+struct gate {
+    struct mutex mutex;
+    struct condition condition;
+    uint32_t arrived;
+};
+
+/* A start or stop function on its way through one shard. */
+struct shard_task {
+    struct message message;
+    shard_call_fn *fn;
+    void *argument;
+    bool must_run; /* try again rather than fail when no coroutine is to be had */
+    int result;
+    struct gate *gate; /* of all the shards' tasks */
+};
+
+/* The question "tell me when you have nothing left to do", see shard_set.c. */
+struct shard_probe {
+    struct message message;
+    bool asked;
+    uint64_t sent;     /* the answer */
+    uint64_t received; /* ... */
+    struct gate *gate;
+};
+
 struct shard {
     struct shard_set *set;
     uint32_t id;
@@ -62,20 +88,17 @@ struct shard {
     bool sync_in_flight;
     struct shard_stats stats;
 
+    /* Of shard_set.c: */
+    int opened_result;
+    struct shard_task task;
+    struct shard_probe probe;
+    struct message end_message;
     bool ending;                /* leave the loop after this pass */
-    struct shard_probe *probe;  /* somebody waits until we are quiet, see shard_set.c */
-    uint64_t received_from_set; /* counts against the others' messages_sent */
+    uint64_t received_from_set; /* balances with messages_sent over all shards when none travels */
 
     /* Shared. `sleeping` is written at each sleep, so it has a line to itself. */
     _Alignas(MAILBOX_LINE_BYTES) _Atomic bool sleeping;
     _Alignas(MAILBOX_LINE_BYTES) _Atomic(struct list_node *) posted; /* the last one first */
-};
-
-/* Who has come how far, among the threads of a set. */
-struct gate {
-    struct mutex mutex;
-    struct condition condition;
-    uint32_t arrived;
 };
 
 struct shard_set {
@@ -86,10 +109,10 @@ struct shard_set {
     struct mailbox *mailboxes; /* owned; from shard f to shard t: [f * count + t] */
     uint32_t mailbox_count;    /* initialized ones */
 
-    struct gate opened;  /* has its io, or an error */
-    struct gate allowed; /* 1: the loops may begin (or the threads end, if `failed`) */
-    struct gate ended;   /* has left its loop */
-    int error;           /* the first, in the order of shards; guarded by opened.mutex */
+    struct gate opened;  /* a thread has its io, or an error */
+    struct gate allowed; /* the loops may begin; or, if `failed`, the threads shall end */
+    struct gate ended;   /* a thread has left its loop */
+    bool failed;         /* written before `allowed` is passed */
 };
 
 static inline struct mailbox *shard_mailbox(struct shard_set *set, uint32_t from, uint32_t to)
@@ -99,9 +122,15 @@ static inline struct mailbox *shard_mailbox(struct shard_set *set, uint32_t from
 
 /* ---- shard.c ---- */
 
+/* On the shard's thread: makes its scheduler and its io. */
 NODISCARD int shard_open(struct shard *shard);
 void shard_close(struct shard *shard);
 void shard_loop(struct shard *shard);
+
+/* ---- shard_set.c ---- */
+
+/* Answers a probe if one is asked and the shard is quiet. At the end of a pass. */
+void shard_probe_answer(struct shard *shard);
 
 /* ---- timer.c ---- */
 

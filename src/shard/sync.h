@@ -1,6 +1,6 @@
 /*
- * sync: waiting for each other among the coroutines of one shard. No threads here: these never block
- * the thread, and never work between threads (mailbox.h does).
+ * sync: waiting for each other among the coroutines of one shard. No threads here: these never
+ * block the thread, and never work between threads (mailbox.h does).
  *
  * Waiters are served first come, first served.
  */
