@@ -56,7 +56,11 @@ void *mem_alloc(size_t bytes)
 void *mem_calloc(size_t count, size_t bytes)
 {
     ASSERT(count > 0 && bytes > 0);
-    return mem_fails() ? NULL : calloc(count, bytes);
+    size_t product;
+    if (__builtin_mul_overflow(count, bytes, &product) || mem_fails()) {
+        return NULL;
+    }
+    return calloc(count, bytes);
 }
 
 void *mem_realloc(void *ptr, size_t bytes)
