@@ -150,7 +150,7 @@ co_fn void co_yield_if_due(void)
     if (sched->slice_end_ns == 0) {
         sched->slice_end_ns = now_ns + SLICE_NORMAL_NS;
     } else if (now_ns >= sched->slice_end_ns) {
-        co_yield ();
+        co_yield();
     }
 }
 

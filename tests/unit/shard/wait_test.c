@@ -1,0 +1,106 @@
+#include "shard/wait.h"
+
+#include <criterion/criterion.h>
+
+/* A shard with many busy connections and nothing else in the way: the one case that gathers. */
+static const struct wait_state busy = {
+    .active_connections = WAIT_BATCH_CONNECTIONS_MIN,
+    .completions_mean = WAIT_BATCH_COMPLETIONS_MIN,
+    .timer_ns = -1,
+};
+
+Test(wait, idle_waits_without_limit_for_a_single_event)
+{
+    struct wait_state state = {.timer_ns = -1};
+    struct io_wait wait = wait_plan(&state);
+    cr_assert_eq(wait.timeout_ns, -1);
+    cr_assert_eq(wait.batch, 0);
+    cr_assert_eq(wait.batch_us, 0);
+}
+
+Test(wait, waits_until_the_nearest_timer)
+{
+    struct wait_state state = {.timer_ns = 12345};
+    cr_assert_eq(wait_plan(&state).timeout_ns, 12345);
+    state.timer_ns = 0;
+    cr_assert_eq(wait_plan(&state).timeout_ns, 0);
+}
+
+Test(wait, does_not_wait_while_there_is_work)
+{
+    struct wait_state state = {.timer_ns = 12345, .work_ready = true};
+    cr_assert_eq(wait_plan(&state).timeout_ns, 0);
+    state = (struct wait_state){.timer_ns = -1, .low_ready = true};
+    cr_assert_eq(wait_plan(&state).timeout_ns, 0);
+}
+
+Test(wait, busy_gathers_events)
+{
+    struct io_wait wait = wait_plan(&busy);
+    cr_assert_eq(wait.timeout_ns, -1);
+    cr_assert_eq(wait.batch, WAIT_BATCH_EVENTS);
+    cr_assert_eq(wait.batch_us, WAIT_BATCH_US);
+}
+
+Test(wait, one_connection_fewer_does_not_gather)
+{
+    struct wait_state state = busy;
+    state.active_connections--;
+    cr_assert_eq(wait_plan(&state).batch, 0);
+}
+
+Test(wait, one_completion_fewer_does_not_gather)
+{
+    struct wait_state state = busy;
+    state.completions_mean--;
+    cr_assert_eq(wait_plan(&state).batch, 0);
+}
+
+Test(wait, nobody_gathers_while_a_sync_or_background_work_goes_on)
+{
+    struct wait_state state = busy;
+    state.sync_in_flight = true;
+    cr_assert_eq(wait_plan(&state).batch, 0);
+    state = busy;
+    state.low_ready = true;
+    cr_assert_eq(wait_plan(&state).batch, 0);
+}
+
+Test(wait, the_cpu_is_offered_only_by_a_busy_shard_with_a_sync_in_flight)
+{
+    struct wait_state state = busy;
+    cr_assert_not(wait_yields_cpu(&state));
+    state.sync_in_flight = true;
+    cr_assert(wait_yields_cpu(&state));
+
+    state = (struct wait_state){.timer_ns = -1, .sync_in_flight = true};
+    cr_assert_not(wait_yields_cpu(&state)); /* it sleeps anyway */
+    state.work_ready = true;
+    cr_assert(wait_yields_cpu(&state));
+    state = (struct wait_state){.timer_ns = -1, .sync_in_flight = true, .low_ready = true};
+    cr_assert(wait_yields_cpu(&state));
+}
+
+Test(wait, the_mean_settles_at_what_every_pass_brings)
+{
+    for (uint32_t completions = 0; completions < 100; completions++) {
+        struct wait_mean mean = {0};
+        for (int i = 0; i < 2000; i++) {
+            wait_mean_add(&mean, completions);
+        }
+        cr_assert_eq(wait_mean_get(&mean), completions);
+    }
+}
+
+Test(wait, the_mean_forgets)
+{
+    struct wait_mean mean = {0};
+    for (int i = 0; i < 1000; i++) {
+        wait_mean_add(&mean, UINT32_MAX);
+    }
+    cr_assert_gt(wait_mean_get(&mean), 1000);
+    for (int i = 0; i < 20 * WAIT_MEAN_PASSES; i++) {
+        wait_mean_add(&mean, 0);
+    }
+    cr_assert_eq(wait_mean_get(&mean), 0);
+}
