@@ -74,11 +74,12 @@ int logger_set_file(const char *path)
         logger_path[0] = '\0';
         return 0;
     }
-    if (strlen(path) >= sizeof(logger_path)) {
+    size_t bytes = strlen(path) + 1;
+    if (bytes > sizeof(logger_path)) {
         return -ENAMETOOLONG;
     }
     TRY(logger_open(path));
-    strcpy(logger_path, path);
+    memcpy(logger_path, path, bytes);
     return 0;
 }
 

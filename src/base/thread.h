@@ -37,8 +37,8 @@ void thread_set_name(const char *name);
 void thread_yield(void);
 
 /*
- * Keeps the calling thread on one CPU: the `index`-th of those it may use, counting round. Returns 0
- * or -errno.
+ * Keeps the calling thread on one CPU: the `index`-th of those it may use, counting round. Returns
+ * 0 or -errno.
  */
 NODISCARD int thread_pin(uint32_t index);
 

@@ -60,6 +60,21 @@ Test(thread, counts_the_cpus_it_may_use)
     cr_assert_eq(thread_count_online(), 1);
 }
 
+Test(thread, pins_itself_to_one_of_its_cpus)
+{
+    cpu_set_t all;
+    cpu_set_t one;
+    cr_assert_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+    for (uint32_t index = 0; index <= (uint32_t)CPU_COUNT(&all); index++) {
+        cr_assert_eq(sched_setaffinity(0, sizeof(all), &all), 0);
+        cr_assert_eq(thread_pin(index), 0);
+        cr_assert_eq(sched_getaffinity(0, sizeof(one), &one), 0);
+        cr_assert_eq(CPU_COUNT(&one), 1);
+        CPU_AND(&one, &one, &all);
+        cr_assert_eq(CPU_COUNT(&one), 1);
+    }
+}
+
 struct handover {
     struct mutex mutex;
     struct condition changed;
