@@ -55,9 +55,8 @@ struct shard_task {
 /* The question "tell me when you have nothing left to do", see shard_set.c. */
 struct shard_probe {
     struct message message;
-    bool asked;
-    uint64_t sent;     /* the answer */
-    uint64_t received; /* ... */
+    uint64_t sent; /* the answer: these two */
+    uint64_t received;
     struct gate *gate;
 };
 
@@ -88,11 +87,13 @@ struct shard {
     bool sync_in_flight;
     struct shard_stats stats;
 
-    /* Of shard_set.c: */
+    /* Of shard_set.c. The first four belong in turn to the thread that owns the set and to the
+     * shard's: to ours from the message's arrival to the gate. */
     int opened_result;
     struct shard_task task;
     struct shard_probe probe;
     struct message end_message;
+    bool probe_asked;
     bool ending;                /* leave the loop after this pass */
     uint64_t received_from_set; /* balances with messages_sent over all shards when none travels */
 
@@ -111,7 +112,7 @@ struct shard_set {
 
     struct gate opened;  /* a thread has its io, or an error */
     struct gate allowed; /* the loops may begin; or, if `failed`, the threads shall end */
-    struct gate ended;   /* a thread has left its loop */
+    struct gate ended;   /* a thread has left its loop; once more: all were told to */
     bool failed;         /* written before `allowed` is passed */
 };
 

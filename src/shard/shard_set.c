@@ -122,17 +122,17 @@ static int run_on_all(struct shard_set *set, shard_call_fn *fn, void *argument, 
 static void probe_arrive(struct shard *shard, struct message *message)
 {
     ASSERT(message == &shard->probe.message);
-    shard->probe.asked = true;
+    shard->probe_asked = true;
 }
 
 void shard_probe_answer(struct shard *shard)
 {
     struct shard_probe *probe = &shard->probe;
-    if (LIKELY(!probe->asked) || shard->again || sched_coros(shard->sched) > 0 ||
+    if (LIKELY(!shard->probe_asked) || shard->again || sched_coros(shard->sched) > 0 ||
         !mail_quiet(shard) || io_pending(shard->io) > 0) {
         return;
     }
-    probe->asked = false;
+    shard->probe_asked = false;
     probe->sent = shard->stats.messages_sent;
     probe->received = shard->received_from_set;
     gate_arrive(probe->gate);
@@ -187,11 +187,12 @@ static void end_loops(struct shard_set *set)
         shard->end_message.handler = end_arrive;
         shard_post(shard, &shard->end_message);
     }
+    gate_arrive(&set->ended); /* our wakes are done too */
 }
 
 /* ---- threads ---- */
 
-/* All of them leave their loops before the first io goes: a peer may still be waking it. */
+/* All leave their loops before the first io goes: a peer, or end_loops, may still be waking it. */
 static void shard_thread(void *argument)
 {
     struct shard *shard = argument;
@@ -209,7 +210,7 @@ static void shard_thread(void *argument)
     if (!set->failed) {
         shard_loop(shard);
         gate_arrive(&set->ended);
-        gate_wait(&set->ended, set->count);
+        gate_wait(&set->ended, set->count + 1);
     }
     if (opened) {
         shard_close(shard);
