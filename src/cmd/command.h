@@ -1,8 +1,10 @@
 /*
- * command: the command table, the only truth about a command. What is not in it does not exist: dispatch, arity and key checks,
- * COMMAND (COUNT, INFO, DOCS, LIST, GETKEYS), statistics and the documentation are all fed from it.
+ * command: the command table, the only truth about a command. What is not in it does not exist:
+ * dispatch, arity and key checks, COMMAND (COUNT, INFO, DOCS, LIST, GETKEYS), statistics and the
+ * documentation are all fed from it.
  *
- * The table itself is table.c; handlers live in one file per family. To add a command, add its row and its handler.
+ * The table itself is table.c; handlers live in one file per family. To add a command, add its row
+ * and its handler.
  */
 #ifndef CMD_COMMAND_H
 #define CMD_COMMAND_H
@@ -16,11 +18,14 @@ struct request;
 
 /*
  * How a handler runs:
- *  - A data handler (CMD_KEYS) runs to completion on the shard that owns its keys and never suspends. It finds all of its keys first; if
- *    one is unknown (ERR_AGAIN) it returns ERR_AGAIN having changed and replied nothing, and is called again when the keys are
- *    resident. Otherwise it replies exactly once and returns 0.
- *  - A session handler (CMD_SESSION) runs on the connection's shard and touches the session or server-wide state only; never suspends.
- *  - A wide handler (CMD_WIDE) runs in a coroutine on the connection's shard, may suspend and call other shards.
+ *  - A data handler (CMD_KEYS) runs to completion on the shard that owns its keys and never
+ * suspends. It finds all of its keys first; if one is unknown (ERR_AGAIN) it returns ERR_AGAIN
+ * having changed and replied nothing, and is called again when the keys are resident. Otherwise it
+ * replies exactly once and returns 0.
+ *  - A session handler (CMD_SESSION) runs on the connection's shard and touches the session or
+ * server-wide state only; never suspends.
+ *  - A wide handler (CMD_WIDE) runs in a coroutine on the connection's shard, may suspend and call
+ * other shards.
  */
 typedef int command_fn(struct request *request);
 
@@ -30,7 +35,7 @@ enum command_flag {
     CMD_DENYOOM = 1 << 2,
     CMD_ADMIN = 1 << 3,
     CMD_FAST = 1 << 4,
-    CMD_NO_AUTH = 1 << 5,    /* allowed before authentication */
+    CMD_NO_AUTH = 1 << 5, /* allowed before authentication */
     CMD_NOSCRIPT = 1 << 6,
     CMD_LOADING = 1 << 7,
     CMD_STALE = 1 << 8,
@@ -41,35 +46,42 @@ enum command_flag {
     CMD_KEYS = 1 << 16,
     CMD_SESSION = 1 << 17,
     CMD_WIDE = 1 << 18,
-    CMD_ORDER_FREE = 1 << 19, /* session command that may overtake nothing and needs no barrier: PING, ECHO */
-    CMD_CONTAINER = 1 << 20,  /* has subcommands: rows named "parent|sub" */
+    CMD_ORDER_FREE =
+        1 << 19, /* session command that may overtake nothing and needs no barrier: PING, ECHO */
+    CMD_CONTAINER = 1 << 20, /* has subcommands: rows named "parent|sub" */
 };
 
 struct command {
-    const char *name;    /* lower case; "client|setname" for a subcommand */
-    int16_t arity;       /* as Redis: negative = at least; subcommands count the parent's name */
-    int8_t first_key;    /* index in args, 0: none */
-    int8_t last_key;     /* negative counts from the end */
+    const char *name; /* lower case; "client|setname" for a subcommand */
+    int16_t arity;    /* as Redis: negative = at least; subcommands count the parent's name */
+    int8_t first_key; /* index in args, 0: none */
+    int8_t last_key;  /* negative counts from the end */
     int8_t key_step;
     uint32_t flags;
     command_fn *handler; /* NULL for a container */
-    /* For a write: whether these arguments need nothing of the old values (then its keys are not fetched). NULL: never. */
+    /* For a write: whether these arguments need nothing of the old values (then its keys are not
+     * fetched). NULL: never. */
     bool (*is_blind)(const struct slice *args, uint32_t argc);
+    /* For a command over several databases (COPY ... DB n): the database of key `key_index`, or -1
+     * for the session's. NULL: always the session's. A malformed argument gives -1; the handler
+     * then replies the error. */
+    int (*key_database)(const struct slice *args, uint32_t argc, uint32_t key_index);
     /* For COMMAND DOCS and INFO. */
-    const char *group;   /* "string", "generic", "connection", "server" */
+    const char *group; /* "string", "generic", "connection", "server" */
     const char *since;
     const char *complexity;
     const char *summary;
-    const char *syntax;  /* arguments in Redis's notation: "key value [NX | XX] [GET] [EX seconds | ...]" */
+    const char
+        *syntax; /* arguments in Redis's notation: "key value [NX | XX] [GET] [EX seconds | ...]" */
     const char *categories; /* ACL categories: "@write @string @slow" */
-    uint16_t index;      /* position in the table: statistics */
+    uint16_t index;         /* position in the table: statistics */
 };
 
-/* Top-level command or, for a container with args[1], its subcommand. NULL: unknown; *ret_container is set to the
- * container whose subcommand is unknown, else NULL. */
+/* Top-level command or, for a container with args[1], its subcommand. NULL: unknown; *ret_container
+ * is set to the container whose subcommand is unknown, else NULL. */
 const struct command *command_find(const struct slice *args, uint32_t argc,
                                    const struct command **ret_container);
-uint32_t command_count(void);        /* rows, subcommands included */
+uint32_t command_count(void); /* rows, subcommands included */
 const struct command *command_at(uint32_t index);
 bool command_arity_fits(const struct command *command, uint32_t argc);
 /* Positions of the keys in args; returns how many, at most max. */

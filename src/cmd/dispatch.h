@@ -1,12 +1,14 @@
 /*
  * dispatch: from parsed commands to replies in order.
  *
- * Order. A connection's replies come in order. Read-only commands may overlap: each that has to wait (for the disk, for
- * another shard) gets a slot in the session's list, later replies wait behind it in slots of their own. A write, or anything that
- * touches the session, is a barrier: it starts when no slot is open, and while it is under way nothing later starts.
+ * Order. A connection's replies come in order. Read-only commands may overlap: each that has to
+ * wait (for the disk, for another shard) gets a slot in the session's list, later replies wait
+ * behind it in slots of their own. A write, or anything that touches the session, is a barrier: it
+ * starts when no slot is open, and while it is under way nothing later starts.
  *
- * Routes: here (all keys on this shard) → run at once, or park until the keys are resident; there (all keys on one other
- * shard) → batched into one message with its neighbours; spread → multi.h; session → run at once; wide → a coroutine.
+ * Routes: here (all keys on this shard) → run at once, or park until the keys are resident; there
+ * (all keys on one other shard) → batched into one message with its neighbours; spread → multi.h;
+ * session → run at once; wide → a coroutine.
  */
 #ifndef CMD_DISPATCH_H
 #define CMD_DISPATCH_H
@@ -16,16 +18,5 @@
 
 /* The handlers that net wants, for this shard. */
 struct net_handlers dispatch_net_handlers(struct cmd_shard *here);
-
-NODISCARD int cmd_shard_create(struct cmd_server *server, struct shard *shard, struct keyspace *keyspace,
-                               struct log *log, struct log_writer *writer,
-                               const struct cmd_options *options, struct cmd_shard **ret_here);
-void cmd_shard_destroy(struct cmd_shard *here);
-/* After net_create: the two know each other. */
-void cmd_shard_set_net(struct cmd_shard *here, struct net *net);
-void cmd_shard_set_options(struct cmd_shard *here, const struct cmd_options *options);
-
-/* Resumes every connection that waits (end of CLIENT PAUSE, of an exclusive section). */
-void dispatch_resume_waiting(struct cmd_shard *here);
 
 #endif
