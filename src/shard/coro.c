@@ -229,14 +229,3 @@ coro_stack_used(const struct coro *coro)
     }
     return (count - i) * (uint32_t)sizeof(*words);
 }
-
-struct coro *coro_self(void)
-{
-    struct sched *sched = sched_current();
-    return sched == NULL ? NULL : sched->running;
-}
-
-const char *coro_name(const struct coro *coro)
-{
-    return coro->name;
-}

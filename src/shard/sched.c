@@ -66,6 +66,16 @@ void sched_enter(struct sched *sched)
     current = sched;
 }
 
+struct coro *coro_self(void)
+{
+    return current == NULL ? NULL : current->running;
+}
+
+const char *coro_name(const struct coro *coro)
+{
+    return coro->name;
+}
+
 static void ready_push(struct coro *coro)
 {
     struct sched *sched = coro->sched;

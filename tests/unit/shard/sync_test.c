@@ -2,43 +2,8 @@
 
 #include <criterion/criterion.h>
 #include <signal.h>
-#include <string.h>
 
-static struct sched *sched;
-static char trace[256];
-
-static void trace_add(char letter)
-{
-    size_t used = strlen(trace);
-    cr_assert_lt(used + 1, sizeof(trace));
-    trace[used] = letter;
-}
-
-static void set_up(void)
-{
-    cr_assert_eq(sched_create(16, &sched), 0);
-    sched_enter(sched);
-}
-
-static void run_all(void)
-{
-    while (sched_run(sched) > 0) {
-    }
-}
-
-static void tear_down(void)
-{
-    run_all();
-    cr_assert_eq(sched_coros(sched), 0);
-    sched_destroy(sched);
-}
-
-/* The coroutines only read what is const here. */
-static void start(coro_main_fn *main, const void *argument)
-{
-    void *mutable = (void *)(uintptr_t)argument;
-    cr_assert_eq(coro_start(sched, "test", CORO_NORMAL, main, mutable), 0);
-}
+#include "coros.h"
 
 /* ---- mutex ---- */
 
@@ -61,7 +26,7 @@ static void lock_twice(void *argument)
 
 Test(sync, mutex_admits_one_and_serves_waiters_in_order)
 {
-    set_up();
+    set_up(16);
     start(lock_twice, "a");
     start(lock_twice, "b");
     start(lock_twice, "c");
@@ -83,7 +48,7 @@ Test(sync, mutex_try_lock_fails_while_it_is_held)
 {
     bool got_held = true;
     bool got_free = false;
-    set_up();
+    set_up(16);
     co_mutex_init(&mutex);
     start(lock_twice, "a");
     start(try_lock, &got_held);
@@ -103,7 +68,7 @@ static void unlock_foreign(void *argument)
 
 Test(sync, unlocking_another_ones_mutex_aborts, .signal = SIGABRT)
 {
-    set_up();
+    set_up(16);
     start(lock_twice, "a");
     start(unlock_foreign, NULL);
     run_all();
@@ -127,7 +92,7 @@ static void wait_event_again(void *argument)
 
 Test(sync, event_wakes_all_who_wait_and_none_who_come_later)
 {
-    set_up();
+    set_up(16);
     co_event_init(&event);
     co_event_signal(&event); /* nobody waits: nothing is remembered */
     start(wait_event, "a");
@@ -166,7 +131,7 @@ static void acquire(void *argument)
 
 Test(sync, semaphore_admits_its_count_and_serves_waiters_in_order)
 {
-    set_up();
+    set_up(16);
     co_sem_init(&sem, 2);
     for (const char *letter = "abcdefg"; *letter != '\0'; letter++) {
         start(acquire, letter);
@@ -200,7 +165,7 @@ static void wait_group(void *argument)
 
 Test(sync, group_waits_for_the_last)
 {
-    set_up();
+    set_up(16);
     co_group_init(&group);
     co_group_add(&group, 3);
     start(wait_group, "w");
@@ -217,7 +182,7 @@ Test(sync, group_waits_for_the_last)
 
 Test(sync, group_with_nothing_pending_does_not_wait)
 {
-    set_up();
+    set_up(16);
     co_group_init(&group);
     co_group_add(&group, 1);
     co_group_done(&group);
@@ -229,7 +194,7 @@ Test(sync, group_with_nothing_pending_does_not_wait)
 
 Test(sync, group_that_grows_before_its_waiter_runs_keeps_it_waiting)
 {
-    set_up();
+    set_up(16);
     co_group_init(&group);
     co_group_add(&group, 1);
     start(wait_group, "w");
