@@ -1,17 +1,20 @@
 /*
- * net: the connections of one shard: listeners, sockets, input windows, outputs, limits. Knows RESP, no command.
+ * net: the connections of one shard: listeners, sockets, input windows, outputs, limits. Knows
+ * RESP, no command.
  *
- * Input. What arrives is parsed where it lies in the shared receive buffer; whole commands go to on_commands in batches of up to
- * NET_BATCH_MAX. The callee takes as many as it can and says how many; what is left (because the connection waits for a
- * reply of another shard or of the disk) stays as bytes in the connection's own input buffer and is parsed again
- * after conn_resume. A connection that has too much unread input or unsent output is not read from (back-pressure).
+ * Input. What arrives is parsed where it lies in the shared receive buffer; whole commands go to
+ * on_commands in batches of up to NET_BATCH_MAX. The callee takes as many as it can and says how
+ * many; what is left (because the connection waits for a reply of another shard or of the disk)
+ * stays as bytes in the connection's own input buffer and is parsed again after conn_resume. A
+ * connection that has too much unread input or unsent output is not read from (back-pressure).
  *
- * Output. Replies go into the connection's open output. At the end of a pass (hook REPLY) the open output is sealed with a gate
- * number and sent once the gate is open: that is how no reply leaves before its change is durable. One send per
- * connection at a time; meanwhile the next output fills.
+ * Output. Replies go into the connection's open output. At the end of a pass (hook REPLY) the open
+ * output is sealed with a gate number and sent once the gate is open: that is how no reply leaves
+ * before its change is durable. One send per connection at a time; meanwhile the next output fills.
  *
- * Life. A connection is freed at one safe point of the pass only, when nothing refers to it: conn_hold / conn_drop count the
- * commands that are still under way for it. Ids, not pointers, name connections to other shards.
+ * Life. A connection is freed at one safe point of the pass only, when nothing refers to it:
+ * conn_hold / conn_drop count the commands that are still under way for it. Ids, not pointers, name
+ * connections to other shards.
  */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -39,31 +42,33 @@ struct net_command {
 struct net_handlers {
     /* A new connection: returns the callee's state for it (conn_user), NULL to refuse. */
     void *(*on_open)(void *context, struct conn *conn);
-    /* Parsed commands, in order. Returns how many it has taken, from the first on. Slices live until it returns. It
-     * is called again for the rest only after conn_resume (or, when all were taken, with the next ones). */
+    /* Parsed commands, in order. Returns how many it has taken, from the first on. Slices live
+     * until it returns. It is called again for the rest only after conn_resume (or, when all were
+     * taken, with the next ones). */
     uint32_t (*on_commands)(void *context, struct conn *conn, const struct net_command *commands,
                             uint32_t count);
     /* No more commands will come and none is under way: frees the user state. */
     void (*on_close)(void *context, struct conn *conn);
-    /* Gates: the number to seal this pass's outputs with, and whether a number's gate is open by now. */
+    /* Gates: the number to seal this pass's outputs with, and whether a number's gate is open by
+     * now. */
     uint64_t (*gate_now)(void *context);
     bool (*gate_open)(void *context, uint64_t gate);
-    void (*gate_wanted)(void *context, uint64_t gate); /* somebody waits for it */
+    void (*gate_wanted)(void *context, uint64_t gate);          /* somebody waits for it */
     bool (*is_authenticated)(void *context, struct conn *conn); /* for the limits before AUTH */
     void *context;
 };
 
 /* Changeable at run time; one copy per shard, written on the shard (net_set_limits). */
 struct net_limits {
-    uint64_t bulk_bytes_max;          /* proto-max-bulk-len */
-    uint64_t query_bytes_max;         /* client-query-buffer-limit */
-    uint64_t output_hard_bytes;       /* client-output-buffer-limit normal; 0: none */
+    uint64_t bulk_bytes_max;    /* proto-max-bulk-len */
+    uint64_t query_bytes_max;   /* client-query-buffer-limit */
+    uint64_t output_hard_bytes; /* client-output-buffer-limit normal; 0: none */
     uint64_t output_soft_bytes;
     uint32_t output_soft_seconds;
-    uint64_t output_pause_bytes;      /* stop executing for a connection with so much unsent */
-    uint32_t idle_timeout_s;          /* timeout; 0: never */
-    uint32_t keepalive_s;             /* tcp-keepalive */
-    uint32_t request_timeout_s;       /* a half-received command must go on within; 0: never */
+    uint64_t output_pause_bytes; /* stop executing for a connection with so much unsent */
+    uint32_t idle_timeout_s;     /* timeout; 0: never */
+    uint32_t keepalive_s;        /* tcp-keepalive */
+    uint32_t request_timeout_s;  /* a half-received command must go on within; 0: never */
     uint32_t auth_timeout_s;
 };
 struct net_limits net_limits_default(void);
@@ -73,7 +78,8 @@ NODISCARD int net_create(struct shard *shard, const struct net_handlers *handler
 /* Takes over a listening fd. `is_unix` for the address texts. */
 NODISCARD int net_listen(struct net *net, int fd);
 void net_stop_listening(struct net *net);
-/* Gives replies that are ready a chance (one more send each, at most timeout_ms), then closes all connections. Suspends. */
+/* Gives replies that are ready a chance (one more send each, at most timeout_ms), then closes all
+ * connections. Suspends. */
 co_fn void net_close_all(struct net *net, uint32_t timeout_ms);
 void net_destroy(struct net *net);
 void net_set_limits(struct net *net, const struct net_limits *limits);
@@ -100,6 +106,9 @@ struct conn *net_next(struct net *net, struct conn *conn);
 struct output *conn_output(struct conn *conn);
 /* Something was written outside of on_commands: sends at the end of this pass. */
 void conn_output_ready(struct conn *conn);
+/* Whether so much is unsent that no more commands should be carried out for now: on_commands may look after each
+ * large reply and take no further commands. What is left comes again by itself once enough has been sent. */
+bool conn_output_is_full(struct conn *conn);
 /* Raises the gate of what is in the open output (a reply that came from another shard). */
 void conn_raise_gate(struct conn *conn, uint64_t gate);
 /* The commands that on_commands left can go on. */
@@ -117,7 +126,7 @@ struct conn_info {
     const char *peer, *local; /* texts, valid until the next call */
     int fd;
     int64_t opened_ms;
-    int64_t active_ms;        /* last bytes received */
+    int64_t active_ms; /* last bytes received */
     uint64_t input_bytes, input_capacity, output_bytes, output_capacity, memory_bytes;
     bool is_unix, is_local;
 };

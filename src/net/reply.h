@@ -1,12 +1,14 @@
 /*
  * reply: the reply side of the Redis protocol: writes values of RESP2 or RESP3 into an output.
  *
- * An output is a queue of bytes to send: a growing buffer, and between its parts references to large values that are
- * sent from where they are (reply_bulk_shared). Whoever runs a command writes through a `struct reply`; what has no RESP2
- * form is turned into its RESP2 equivalent here (maps to flat arrays, sets to arrays, doubles and booleans to bulks and integers,
- * nulls to $-1), so that command handlers say what they mean once.
+ * An output is a queue of bytes to send: a growing buffer, and between its parts references to
+ * large values that are sent from where they are (reply_bulk_shared). Whoever runs a command writes
+ * through a `struct reply`; what has no RESP2 form is turned into its RESP2 equivalent here (maps
+ * to flat arrays, sets to arrays, doubles and booleans to bulks and integers, nulls to $-1), so
+ * that command handlers say what they mean once.
  *
- * Nothing here fails: when memory or the limit ends, the output is marked broken, and its connection is closed.
+ * Nothing here fails: when memory or the limit ends, the output is marked broken, and its
+ * connection is closed.
  */
 #ifndef NET_REPLY_H
 #define NET_REPLY_H
@@ -42,8 +44,8 @@ uint32_t output_iov(const struct output *output, uint64_t offset, struct iovec *
 
 struct reply {
     struct output *output;
-    uint8_t resp;   /* 2 or 3 */
-    bool muted;     /* CLIENT REPLY OFF/SKIP: everything vanishes */
+    uint8_t resp;    /* 2 or 3 */
+    bool muted;      /* CLIENT REPLY OFF/SKIP: everything vanishes */
     uint32_t errors; /* error replies written, for statistics */
 };
 
@@ -51,21 +53,25 @@ void reply_ok(struct reply *reply);
 void reply_status(struct reply *reply, const char *text);
 /* `text` with its code, e.g. "ERR syntax error"; CR and LF in it become spaces. */
 void reply_error(struct reply *reply, const char *text);
-void reply_errorf(struct reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void reply_errorf(struct reply *reply, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void reply_i64(struct reply *reply, int64_t value);
 void reply_bulk(struct reply *reply, struct slice bytes);
 void reply_bulk_cstr(struct reply *reply, const char *text);
-/* A large bulk sent from its own memory; release(owner) is called once when it is sent or dropped. */
-void reply_bulk_shared(struct reply *reply, struct slice bytes, output_release_fn *release, void *owner);
-void reply_null(struct reply *reply);        /* $-1 or _ */
-void reply_null_array(struct reply *reply);  /* *-1 or _ */
+/* A large bulk sent from its own memory; release(owner) is called once when it is sent or dropped.
+ */
+void reply_bulk_shared(struct reply *reply, struct slice bytes, output_release_fn *release,
+                       void *owner);
+void reply_null(struct reply *reply);       /* $-1 or _ */
+void reply_null_array(struct reply *reply); /* *-1 or _ */
 void reply_array(struct reply *reply, uint64_t count);
 void reply_map(struct reply *reply, uint64_t pairs);
 void reply_set(struct reply *reply, uint64_t count);
 void reply_push(struct reply *reply, uint64_t count);
 void reply_bool(struct reply *reply, bool value);
 void reply_double(struct reply *reply, double value);
-void reply_verbatim(struct reply *reply, const char *format3, struct slice text); /* bulk in RESP2 */
+void reply_verbatim(struct reply *reply, const char *format3,
+                    struct slice text); /* bulk in RESP2 */
 /* An array whose length is known only afterwards: open, write elements, close with their count. */
 size_t reply_deferred_open(struct reply *reply);
 void reply_deferred_close(struct reply *reply, size_t mark, char kind, uint64_t count);

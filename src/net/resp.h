@@ -43,9 +43,11 @@ enum resp_result {
 struct resp_command {
     struct slice *args; /* the parser's table; valid until the next call */
     uint32_t argc;
+    bool args_in_window; /* else their bytes, too, are the parser's (an inline command with quotes) */
     size_t used_bytes;
     const char *error_text;
-    size_t need_bytes; /* with RESP_MORE: the window has to reach at least this size */
+    size_t need_bytes; /* with RESP_MORE: the window has to reach at least this size, by what was
+                          declared: for sizing a buffer that grows, not for allocating at once */
 };
 
 /* Continues on window[0..bytes): the same bytes as before plus more at the end. After COMMAND, EMPTY the window
@@ -55,6 +57,21 @@ enum resp_result resp_parse(struct resp_parser *parser, const struct resp_limits
 
 /* Whether part of a command has been seen. */
 bool resp_parser_in_command(const struct resp_parser *parser);
+
+/* Forgets a half-seen command; the window of the next call begins with a new one. */
+void resp_parser_reset(struct resp_parser *parser);
+
+/* What the parser holds on the heap, itself included. */
+size_t resp_parser_memory_bytes(const struct resp_parser *parser);
+
+/*
+ * The fast path: takes a multi-bulk command that stands whole and well-formed at the start of the window, with at
+ * most args_max arguments, straight into the caller's table. Returns the bytes used, or 0 for everything else
+ * (incomplete, inline, empty, broken, too many arguments): resp_parse then tells which. Applies no limit but bulk_bytes_max:
+ * not for clients that are not authenticated.
+ */
+size_t resp_parse_whole(struct slice window, uint64_t bulk_bytes_max, struct slice *args,
+                        uint32_t args_max, uint32_t *ret_argc);
 
 /* ---- client side, for tests, --healthcheck and monitors ---- */
 struct buffer;
