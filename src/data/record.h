@@ -1,8 +1,9 @@
 /*
  * record: one key with its value in memory, in one allocation; large values in a shared blob.
  *
- * Layout: struct record | expire_ms (8 bytes, only with RECORD_EXPIRES) | key bytes | value bytes or a blob pointer
- * (RECORD_BLOB, 8 bytes, unaligned). Only data/ changes records; cmd reads them through the functions below.
+ * Layout: struct record | expire_ms (8 bytes, only with RECORD_EXPIRES) | key bytes | value bytes
+ * or a blob pointer (RECORD_BLOB, 8 bytes, unaligned). Only data/ changes records; cmd reads them
+ * through the functions below.
  */
 #ifndef DATA_RECORD_H
 #define DATA_RECORD_H
@@ -31,7 +32,8 @@ uint64_t record_memory(const struct record *record);   /* bytes allocated, blob 
 
 /* ---- large values, shared by reference between the table, replies under way, checkpoints ---- */
 
-/* The count is atomic: a reply may be sent by another shard. Content is immutable while more than one reference exists. */
+/* The count is atomic: a reply may be sent by another shard. Content is immutable while more than
+ * one reference exists. */
 struct blob;
 NODISCARD int blob_create(uint64_t bytes, uint64_t capacity, struct blob **ret_blob);
 uint8_t *blob_data(struct blob *blob);

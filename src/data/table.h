@@ -1,0 +1,218 @@
+/*
+ * table: the records of one partition by the hash of their keys.
+ *
+ * Model. Extendible hashing. A directory, indexed by the top `depth` bits of a key's hash, leads to segments of 4 KiB. A
+ * segment with local depth d holds all records whose hashes share their top d bits, in 64 buckets by the next 6
+ * bits, so buckets in order of directory and position are in order of hash. A full segment splits alone, which is little
+ * work however large the table is, and neither directory nor segments depend on anything but the hashes: a
+ * position in the order of hashes stays right whatever grows meanwhile.
+ *
+ * A bucket is a cache line: 7 slots of 16 bits of tag (the low bits of the hash) and 48 bits of pointer, and a word of
+ * bits for them. A find touches the directory, one line of a segment and the record. A bucket that is full goes on in
+ * an overflow bucket.
+ *
+ *     slot   bits 63..48 tag, 47..0 address of the record; 0: free
+ *     meta   bit 63 unused, 62 expiring, 61..55 visited, 54..48 dirty, 47..0 address of the overflow bucket or 0
+ *
+ *     dirty     changed since the last checkpoint: not to be dropped. Kept here so that a sweep passes over dirty
+ *               records, and a checkpoint over clean ones, without touching them
+ *     visited   found since the eviction hand came by
+ *     expiring  may hold records that expire; set with them, cleared by whoever looked and found none
+ *
+ * The table borrows the records, and never looks into them but for hash, space and key.
+ *
+ * Threads: one. Suspension: none. A place is good until the next insert or remove.
+ */
+#ifndef DATA_TABLE_H
+#define DATA_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "data/record_impl.h"
+
+enum {
+    TABLE_BUCKET_SLOTS = 7,
+    TABLE_SEGMENT_BUCKETS = 64,
+    TABLE_SEGMENT_BITS = 6,
+    TABLE_SEGMENT_BYTES = 4096,
+    TABLE_DEPTH_MAX = 26, /* 6 more bits choose the bucket */
+    TABLE_SLOTS_MASK = (1 << TABLE_BUCKET_SLOTS) - 1,
+    TABLE_DIRTY_SHIFT = 48,
+    TABLE_VISITED_SHIFT = 55,
+};
+
+#define TABLE_ADDRESS_MASK ((UINT64_C(1) << 48) - 1)
+#define TABLE_EXPIRING (UINT64_C(1) << 62)
+
+struct table_bucket {
+    uint64_t slots[TABLE_BUCKET_SLOTS];
+    uint64_t meta;
+};
+static_assert(sizeof(struct table_bucket) == 64, "a bucket is a cache line");
+static_assert(sizeof(struct table_bucket) * TABLE_SEGMENT_BUCKETS == TABLE_SEGMENT_BYTES,
+              "a segment is 4 KiB");
+
+struct table {
+    uint64_t *directory; /* address of a segment | its local depth; NULL while the table never held anything */
+    uint32_t depth;      /* the directory has 1 << depth entries */
+    uint32_t segments;
+    uint64_t records;
+    uint64_t dirty; /* of these */
+    struct table_bucket *overflow_free;
+    void *overflow_pages; /* owned, linked through their first word */
+    uint32_t overflow_page_count;
+};
+
+struct table_place {
+    struct table_bucket *bucket;
+    uint32_t slot;
+};
+
+/* An empty table allocates nothing. */
+void table_init(struct table *table);
+/* Frees the table's memory, not the records. */
+void table_deinit(struct table *table);
+/* Bytes of directory, segments and overflow. */
+uint64_t table_memory(const struct table *table);
+
+static inline uint32_t table_hash_top(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32);
+}
+
+static inline struct record *table_slot_record(uint64_t slot)
+{
+    return (struct record *)(uintptr_t)(slot & TABLE_ADDRESS_MASK);
+}
+
+static inline struct table_bucket *table_bucket_next(const struct table_bucket *bucket)
+{
+    return (struct table_bucket *)(uintptr_t)(bucket->meta & TABLE_ADDRESS_MASK);
+}
+
+static inline uint32_t table_bucket_dirty(const struct table_bucket *bucket)
+{
+    return (uint32_t)(bucket->meta >> TABLE_DIRTY_SHIFT) & TABLE_SLOTS_MASK;
+}
+
+static inline uint32_t table_bucket_visited(const struct table_bucket *bucket)
+{
+    return (uint32_t)(bucket->meta >> TABLE_VISITED_SHIFT) & TABLE_SLOTS_MASK;
+}
+
+/* The first bucket for a hash (its top 32 bits); NULL while there is none. */
+static inline struct table_bucket *table_bucket(const struct table *table, uint32_t hash)
+{
+    if (UNLIKELY(table->directory == NULL)) {
+        return NULL;
+    }
+    /* Shifted as 64 bits: a shift of a 32-bit number by 32 (depth 0) would not be one. */
+    uint64_t entry = table->directory[(uint64_t)hash >> (32 - table->depth)];
+    uint32_t local_depth = entry & (TABLE_SEGMENT_BYTES - 1);
+    struct table_bucket *segment =
+        (struct table_bucket *)(uintptr_t)(entry & ~(uint64_t)(TABLE_SEGMENT_BYTES - 1));
+    return segment + ((uint32_t)(hash << local_depth) >> (32 - TABLE_SEGMENT_BITS));
+}
+
+/* The last hash that the bucket of `hash` is for. */
+uint32_t table_bucket_last(const struct table *table, uint32_t hash);
+
+/* The record of a key, or NULL. Its place goes to *ret_place if it is found. */
+static inline struct record *table_find(const struct table *table, uint64_t hash, uint32_t space,
+                                        struct slice key, struct table_place *ret_place)
+{
+    uint32_t top = table_hash_top(hash);
+    uint64_t tag = hash << 48;
+    for (struct table_bucket *bucket = table_bucket(table, top); bucket != NULL;
+         bucket = table_bucket_next(bucket)) {
+        for (uint32_t i = 0; i < TABLE_BUCKET_SLOTS; i++) {
+            /* A free slot looks like a tag of 0, so that one is looked at twice. */
+            if (((bucket->slots[i] ^ tag) & ~TABLE_ADDRESS_MASK) != 0 || bucket->slots[i] == 0) {
+                continue;
+            }
+            struct record *record = table_slot_record(bucket->slots[i]);
+            if (LIKELY(record_is_key(record, top, space, key))) {
+                *ret_place = (struct table_place){bucket, i};
+                return record;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The place of a record that is in the table. */
+struct table_place table_place_of(const struct table *table, const struct record *record);
+
+/* Adds a record whose key is not in the table, with the key's whole hash. ERR_MEMORY: nothing changed. */
+NODISCARD int table_insert(struct table *table, uint64_t hash, struct record *record,
+                           struct table_place *ret_place);
+/* Puts another record of the same key into the place; its bits stay. */
+void table_replace(struct table_place place, struct record *record);
+void table_remove(struct table *table, struct table_place place);
+
+static inline bool table_is_dirty(struct table_place place)
+{
+    return (table_bucket_dirty(place.bucket) >> place.slot & 1) != 0;
+}
+
+static inline void table_set_dirty(struct table *table, struct table_place place)
+{
+    ASSERT(!table_is_dirty(place));
+    place.bucket->meta |= UINT64_C(1) << (TABLE_DIRTY_SHIFT + place.slot);
+    table->dirty++;
+}
+
+static inline void table_clear_dirty(struct table *table, struct table_place place)
+{
+    ASSERT(table_is_dirty(place));
+    place.bucket->meta &= ~(UINT64_C(1) << (TABLE_DIRTY_SHIFT + place.slot));
+    table->dirty--;
+}
+
+/* Written only if it changes something: most finds find it set, and the line stays clean. */
+static inline void table_set_visited(struct table_place place)
+{
+    uint64_t bit = UINT64_C(1) << (TABLE_VISITED_SHIFT + place.slot);
+    if ((place.bucket->meta & bit) == 0) {
+        place.bucket->meta |= bit;
+    }
+}
+
+static inline void table_clear_visited(struct table_place place)
+{
+    place.bucket->meta &= ~(UINT64_C(1) << (TABLE_VISITED_SHIFT + place.slot));
+}
+
+static inline void table_set_expiring(struct table_place place)
+{
+    place.bucket->meta |= TABLE_EXPIRING;
+}
+
+/* ---- fetching into the CPU's cache ---- */
+
+static inline void table_prefetch_bucket(const struct table *table, uint64_t hash)
+{
+    __builtin_prefetch(table_bucket(table, table_hash_top(hash)));
+}
+
+/* Of the first record with the key's tag in the first bucket. */
+static inline void table_prefetch_record(const struct table *table, uint64_t hash)
+{
+    const struct table_bucket *bucket = table_bucket(table, table_hash_top(hash));
+    if (bucket == NULL) {
+        return;
+    }
+    uint64_t tag = hash << 48;
+    for (uint32_t i = 0; i < TABLE_BUCKET_SLOTS; i++) {
+        if (((bucket->slots[i] ^ tag) & ~TABLE_ADDRESS_MASK) == 0) {
+            const char *record = (const char *)table_slot_record(bucket->slots[i]);
+            __builtin_prefetch(record);
+            __builtin_prefetch(record + 64);
+            return;
+        }
+    }
+}
+
+#endif
