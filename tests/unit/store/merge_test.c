@@ -1,0 +1,734 @@
+#include "store/merge.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "records.h"
+
+static const struct page_source here = {.file = "data-1.dat"};
+
+/* ---- a sink that keeps the pages ---- */
+
+enum { PAGES_MAX = 2048 };
+
+struct pages {
+    uint8_t *page[PAGES_MAX]; /* owned */
+    struct slice low[PAGES_MAX];
+    uint32_t count;
+    uint32_t begun;
+    uint32_t fail_begin; /* fails when so many were begun; 0: never */
+    uint32_t fail_end;
+};
+
+static int sink_begin(void *context, uint8_t **ret_page)
+{
+    struct pages *pages = context;
+    cr_assert(pages->begun < PAGES_MAX);
+    if (++pages->begun == pages->fail_begin) {
+        return -ENOSPC;
+    }
+    *ret_page = mem_must_alloc(STORE_PAGE_BYTES);
+    memset(*ret_page, 0xee, STORE_PAGE_BYTES);
+    pages->page[pages->count] = *ret_page;
+    return 0;
+}
+
+static int sink_end(void *context, uint8_t *page, struct slice low)
+{
+    struct pages *pages = context;
+    cr_assert_eq(page, pages->page[pages->count]);
+    uint8_t *copy = mem_must_alloc(low.bytes + 1);
+    if (low.bytes > 0) {
+        memcpy(copy, low.data, low.bytes);
+    }
+    pages->low[pages->count++] = slice_of(copy, low.bytes);
+    return pages->count == pages->fail_end ? -EIO : 0;
+}
+
+static void pages_clear(struct pages *pages)
+{
+    for (uint32_t i = 0; i < pages->count; i++) {
+        mem_free(pages->page[i]);
+        mem_free((void *)pages->low[i].data);
+    }
+    *pages = (struct pages){0};
+}
+
+static struct merge_sink sink_of(struct pages *pages)
+{
+    return (struct merge_sink){.context = pages, .begin = sink_begin, .end = sink_end};
+}
+
+/* ---- changes to leaves ---- */
+
+enum { CHANGES_MAX = MODEL_RECORDS_MAX };
+
+struct changes {
+    struct model records; /* the keys, ascending; what is put */
+    bool remove[CHANGES_MAX];
+    bool existed[CHANGES_MAX];
+    uint32_t told;
+    struct extent dead[CHANGES_MAX];
+    uint32_t dead_count;
+};
+
+static void change_get(void *context, uint32_t index, struct leaf_change *ret_change)
+{
+    const struct changes *changes = context;
+    const struct record *record = changes->records.records[index];
+    *ret_change = (struct leaf_change){
+        .key = record_key(record),
+        .entry = record->entry,
+        .remove = changes->remove[index],
+    };
+}
+
+static void change_existed(void *context, uint32_t index, bool existed)
+{
+    struct changes *changes = context;
+    cr_assert_eq(index, changes->told);
+    changes->existed[changes->told++] = existed;
+}
+
+static void change_extent_dead(void *context, const struct extent *extent)
+{
+    struct changes *changes = context;
+    changes->dead[changes->dead_count++] = *extent;
+}
+
+static struct leaf_merge merge_of(struct changes *changes, struct pages *out)
+{
+    changes->told = 0;
+    changes->dead_count = 0;
+    return (struct leaf_merge){
+        .space = 7,
+        .end = changes->records.count,
+        .context = changes,
+        .get = change_get,
+        .existed = change_existed,
+        .extent_dead = change_extent_dead,
+        .sink = sink_of(out),
+    };
+}
+
+/* Random changes, about half of them to keys of the model. */
+static void make_changes(struct random *random, enum key_style style, uint32_t count,
+                         uint32_t value_max, const struct model *model, struct changes *changes)
+{
+    static struct record record;
+    model_clear(&changes->records);
+    for (uint32_t i = 0; i < count; i++) {
+        if (model->count > 0 && random_below(random, 2) == 0) {
+            const struct record *old = model->records[random_below(random, model->count)];
+            record.key_bytes = old->key_bytes;
+            memcpy(record.key, old->key, old->key_bytes);
+        } else {
+            record.key_bytes = random_key(random, style, record.key);
+        }
+        random_entry(random, &record, value_max);
+        model_put(&changes->records, &record);
+    }
+    for (uint32_t i = 0; i < changes->records.count; i++) {
+        changes->remove[i] = random_below(random, 3) == 0;
+    }
+}
+
+/* What must come of it, and checks what the merge told. */
+static void apply_to_model(struct model *model, const struct changes *changes,
+                           const struct merge_result *result)
+{
+    uint32_t dead = 0, added = 0, removed = 0;
+    cr_assert_eq(changes->told, changes->records.count);
+    for (uint32_t i = 0; i < changes->records.count; i++) {
+        const struct record *change = changes->records.records[i];
+        bool found;
+        uint32_t at = model_find(model, record_key(change), &found);
+        cr_assert_eq(changes->existed[i], found);
+        if (found && model->records[at]->entry.is_extent &&
+            (changes->remove[i] || !entries_same(&model->records[at]->entry, &change->entry))) {
+            cr_assert(dead < changes->dead_count);
+            cr_assert_eq(changes->dead[dead].pos.value, model->records[at]->entry.extent.pos.value);
+            dead++;
+        }
+        if (!changes->remove[i]) {
+            added += !found;
+            model_put(model, change);
+        } else if (found) {
+            removed++;
+            model_remove(model, at);
+        }
+    }
+    cr_assert_eq(changes->dead_count, dead);
+    cr_assert_eq(result->added, added);
+    cr_assert_eq(result->removed, removed);
+}
+
+/* The pages hold exactly the model, and their bounds separate them as shortly as possible. */
+static void compare_pages(const struct model *model, const struct pages *pages)
+{
+    static uint8_t key[STORE_KEY_BYTES_MAX];
+    uint32_t at = 0;
+    for (uint32_t p = 0; p < pages->count; p++) {
+        const uint8_t *page = pages->page[p];
+        cr_assert_eq(leaf_check(page, &here), 0);
+        cr_assert_eq(page_space(page), 7);
+        if (p > 0) {
+            struct slice low = pages->low[p];
+            struct page_key before = page_key_of(record_key(model->records[at - 1]));
+            struct page_key first = page_key_of(record_key(model->records[at]));
+            cr_assert(slice_compare(low, before.prefix) > 0);
+            cr_assert(slice_compare(low, first.prefix) <= 0);
+            cr_assert_eq(low.bytes, page_key_common(&before, &first) + 1);
+        }
+        for (uint32_t i = 0; i < leaf_count(page); i++, at++) {
+            cr_assert(at < model->count);
+            struct leaf_entry entry;
+            leaf_get(page, i, &entry);
+            uint32_t bytes = leaf_key_copy(page, i, key);
+            cr_assert(slice_equal(slice_of(key, bytes), record_key(model->records[at])));
+            cr_assert(entries_same(&entry, &model->records[at]->entry));
+        }
+    }
+    cr_assert_eq(at, model->count);
+}
+
+/* Cuts the model into pages of random fill, at most MERGE_OLD_MAX; drops what is left. */
+static void cut_pages(struct random *random, struct model *model, struct pages *pages)
+{
+    uint32_t begin = 0;
+    uint64_t limit = random_below(random, MERGE_OLD_MAX + 1);
+    while (begin < model->count && pages->count < limit) {
+        uint8_t *page;
+        cr_assert_eq(sink_begin(pages, &page), 0);
+        uint32_t end = begin + 1 + (uint32_t)random_below(random, model->count - begin);
+        while (model_build(model, begin, end, model_common(model, begin, end), page) < 0) {
+            end--;
+        }
+        cr_assert_eq(sink_end(pages, page, slice_of(NULL, 0)), 0);
+        begin = end;
+    }
+    while (model->count > begin) {
+        model_remove(model, model->count - 1);
+    }
+}
+
+static void set_old(struct leaf_merge *merge, const struct pages *old)
+{
+    merge->old_count = old->count;
+    for (uint32_t i = 0; i < old->count; i++) {
+        merge->old[i] = old->page[i];
+    }
+}
+
+static void merge_once(struct random *random, enum key_style style, struct merger *merger,
+                       uint32_t round)
+{
+    static struct model model;
+    static struct changes changes;
+    static struct pages old, out;
+    uint32_t value_max = (uint32_t)1 << random_below(random, 10);
+    make_changes(random, style, (uint32_t)random_below(random, 120), value_max, &model, &changes);
+    for (uint32_t i = 0; i < changes.records.count; i++) {
+        model_put(&model, changes.records.records[i]);
+    }
+    cut_pages(random, &model, &old);
+    uint32_t count = (uint32_t)1 << random_below(random, round % 16 == 0 ? 12 : 7);
+    make_changes(random, style, count - 1, value_max, &model, &changes);
+
+    struct leaf_merge merge = merge_of(&changes, &out);
+    struct merge_result result;
+    set_old(&merge, &old);
+    cr_assert_eq(leaf_merge(merger, &merge, &result), 0);
+    apply_to_model(&model, &changes, &result);
+    cr_assert_eq(result.pages, out.count);
+    if (result.unchanged) {
+        cr_assert_eq(out.count, 0);
+        cr_assert(old.count <= 1);
+        compare_pages(&model, &old);
+    } else {
+        compare_pages(&model, &out);
+    }
+    model_clear(&model);
+    model_clear(&changes.records);
+    pages_clear(&old);
+    pages_clear(&out);
+}
+
+Test(merge, leaves_agree_with_a_sorted_array)
+{
+    struct merger *merger = mem_must_alloc(sizeof(*merger));
+    merger_init(merger);
+    struct random random;
+    random_seed(&random, 41);
+    for (uint32_t round = 0; round < 2000; round++) {
+        merge_once(&random, (enum key_style)(round % KEY_STYLES), merger, round);
+    }
+    mem_free(merger);
+}
+
+/* A put of `text` with a value of `bytes` bytes. */
+static void add_change(struct changes *changes, const char *text, uint32_t bytes)
+{
+    static struct record record;
+    record.key_bytes = (uint32_t)strlen(text);
+    memcpy(record.key, text, record.key_bytes);
+    memset(record.value, 'v', bytes);
+    record.entry = (struct leaf_entry){.value = slice_of(record.value, bytes)};
+    model_put(&changes->records, &record);
+}
+
+static void add_number(struct changes *changes, uint64_t number, uint32_t bytes)
+{
+    char text[32];
+    snprintf(text, sizeof(text), "key:%012llu", (unsigned long long)number);
+    add_change(changes, text, bytes);
+}
+
+/* Merges the changes into `old`, which may be empty, and replaces it by what came out. */
+static struct merge_result merge_into(struct changes *changes, struct pages *old)
+{
+    static struct merger merger;
+    struct pages out = {0};
+    merger_init(&merger);
+    struct leaf_merge merge = merge_of(changes, &out);
+    struct merge_result result;
+    set_old(&merge, old);
+    cr_assert_eq(leaf_merge(&merger, &merge, &result), 0);
+    if (!result.unchanged) {
+        pages_clear(old);
+        *old = out;
+    }
+    model_clear(&changes->records);
+    return result;
+}
+
+Test(merge, what_changes_nothing_gives_no_page)
+{
+    static struct changes changes;
+    struct pages pages = {0};
+    struct merge_result result = merge_into(&changes, &pages);
+    cr_assert(result.unchanged);
+
+    add_change(&changes, "b", 10);
+    result = merge_into(&changes, &pages);
+    cr_assert_not(result.unchanged);
+    cr_assert_eq(result.pages, 1);
+    cr_assert_eq(result.added, 1);
+
+    add_change(&changes, "b", 10); /* the same again */
+    add_change(&changes, "a", 10); /* removed, but not there */
+    changes.remove[0] = true;
+    result = merge_into(&changes, &pages);
+    cr_assert(result.unchanged);
+    cr_assert_eq(result.pages, 0);
+    cr_assert_eq(result.added + result.removed, 0);
+    changes.remove[0] = false;
+    pages_clear(&pages);
+}
+
+Test(merge, a_leaf_that_loses_all_gives_no_page)
+{
+    static struct changes changes;
+    struct pages pages = {0};
+    for (uint64_t i = 0; i < 20; i++) {
+        add_number(&changes, i, 10);
+    }
+    cr_assert_eq(merge_into(&changes, &pages).pages, 1);
+    for (uint64_t i = 0; i < 20; i++) {
+        add_number(&changes, i, 10);
+        changes.remove[i] = true;
+    }
+    struct merge_result result = merge_into(&changes, &pages);
+    cr_assert_not(result.unchanged);
+    cr_assert_eq(result.pages, 0);
+    cr_assert_eq(result.removed, 20);
+}
+
+Test(merge, what_fits_in_one_page_stays_one_and_one_byte_more_is_two)
+{
+    static struct changes changes;
+    struct pages pages = {0};
+    /* keys of 1 byte: prefix none, 7 bytes beside each value */
+    uint32_t room = PAGE_CONTENT_BYTES_MAX - 4 * 7;
+    static const char *const names[] = {"a", "b", "c"};
+    for (uint32_t more = 0; more < 2; more++) {
+        for (int i = 0; i < 3; i++) {
+            add_change(&changes, names[i], 1000);
+        }
+        add_change(&changes, "d", room - 3000 + more);
+        cr_assert_eq(merge_into(&changes, &pages).pages, 1 + more);
+        cr_assert(more == 1 || page_bytes_used(pages.page[0]) == STORE_PAGE_BYTES);
+        pages_clear(&pages);
+    }
+}
+
+Test(merge, a_leaf_that_overflows_is_halved)
+{
+    static struct changes changes;
+    struct pages pages = {0};
+    for (uint64_t i = 0; i < 37; i++) {
+        add_number(&changes, 2 * i, 100);
+    }
+    cr_assert_eq(merge_into(&changes, &pages).pages, 1);
+    add_number(&changes, 31, 100);
+    cr_assert_eq(merge_into(&changes, &pages).pages, 2);
+    cr_assert_eq(leaf_count(pages.page[0]) + leaf_count(pages.page[1]), 38);
+    cr_assert(leaf_count(pages.page[0]) >= 18 && leaf_count(pages.page[0]) <= 20);
+    pages_clear(&pages);
+}
+
+Test(merge, a_big_load_fills_pages_as_asked)
+{
+    static struct changes changes;
+    struct pages pages = {0};
+    for (uint64_t i = 0; i < CHANGES_MAX; i++) {
+        add_number(&changes, 7919 * i, 100);
+    }
+    struct merge_result result = merge_into(&changes, &pages);
+    cr_assert_eq(result.added, CHANGES_MAX);
+    uint64_t used = 0;
+    for (uint32_t i = 0; i < pages.count; i++) {
+        used += page_bytes_used(pages.page[i]);
+    }
+    uint64_t percent = 100 * used / ((uint64_t)pages.count * STORE_PAGE_BYTES);
+    cr_assert(percent >= 72 && percent <= 78, "%llu %%", (unsigned long long)percent);
+    pages_clear(&pages);
+}
+
+Test(merge, keys_in_order_give_full_pages)
+{
+    static struct changes changes;
+    struct pages pages = {0};
+    uint64_t used = 0, full = 0, number = 0;
+    for (int round = 0; round < 400; round++) {
+        for (int i = 0; i < 10; i++) {
+            add_number(&changes, number++, 100);
+        }
+        merge_into(&changes, &pages);
+        /* Only the last page goes on; the others are done. */
+        while (pages.count > 1) {
+            used += page_bytes_used(pages.page[0]);
+            full++;
+            mem_free(pages.page[0]);
+            mem_free((void *)pages.low[0].data);
+            pages.count--;
+            memmove(&pages.page[0], &pages.page[1], pages.count * sizeof(pages.page[0]));
+            memmove(&pages.low[0], &pages.low[1], pages.count * sizeof(pages.low[0]));
+        }
+    }
+    cr_assert(full > 50);
+    uint64_t percent = 100 * used / (full * STORE_PAGE_BYTES);
+    cr_assert(percent >= 92, "%llu %%", (unsigned long long)percent);
+    pages_clear(&pages);
+}
+
+Test(merge, underfull_neighbours_are_joined)
+{
+    static struct changes changes;
+    struct pages pages = {0};
+    struct pages parts = {0};
+    for (uint64_t part = 0; part < MERGE_OLD_MAX; part++) {
+        for (uint64_t i = 0; i < 3; i++) {
+            add_number(&changes, 10 * part + i, 100);
+        }
+        merge_into(&changes, &parts);
+        pages.page[pages.count] = parts.page[0];
+        pages.low[pages.count++] = parts.low[0];
+        parts = (struct pages){0};
+    }
+    struct merge_result result = merge_into(&changes, &pages);
+    cr_assert_eq(result.pages, 1);
+    cr_assert_not(result.unchanged);
+    cr_assert_eq(leaf_count(pages.page[0]), 3 * MERGE_OLD_MAX);
+    cr_assert_eq(leaf_check(pages.page[0], &here), 0);
+    pages_clear(&pages);
+}
+
+Test(merge, an_extent_that_only_changes_its_expiry_is_not_dead)
+{
+    static struct changes changes;
+    struct pages pages = {0};
+    add_change(&changes, "big", 0);
+    struct leaf_entry *entry = &changes.records.records[0]->entry;
+    *entry = (struct leaf_entry){.is_extent = true, .extent = {{99}, 10000, 5}};
+    merge_into(&changes, &pages);
+    add_change(&changes, "big", 0);
+    entry = &changes.records.records[0]->entry;
+    *entry = (struct leaf_entry){.is_extent = true, .extent = {{99}, 10000, 5}, .expire_ms = 8};
+    cr_assert_eq(merge_into(&changes, &pages).pages, 1);
+    cr_assert_eq(changes.dead_count, 0);
+    add_change(&changes, "big", 5);
+    cr_assert_eq(merge_into(&changes, &pages).pages, 1);
+    cr_assert_eq(changes.dead_count, 1);
+    cr_assert_eq(changes.dead[0].pos.value, 99);
+    pages_clear(&pages);
+}
+
+Test(merge, the_sink_s_error_comes_back)
+{
+    static struct changes changes;
+    static struct merger merger;
+    for (int where = 0; where < 4; where++) {
+        struct pages out = {0};
+        struct merge_result result = {.pages = 12345};
+        for (uint64_t i = 0; i < CHANGES_MAX; i++) {
+            add_number(&changes, i, where < 2 ? 100 : 0);
+        }
+        merger_init(&merger);
+        struct leaf_merge merge = merge_of(&changes, &out);
+        out.fail_begin = where % 2 == 0 ? 3 : 0;
+        out.fail_end = where % 2 == 1 ? 3 : 0;
+        cr_assert_eq(leaf_merge(&merger, &merge, &result), where % 2 == 0 ? -ENOSPC : -EIO);
+        cr_assert_eq(result.pages, 12345);
+        model_clear(&changes.records);
+        pages_clear(&out);
+    }
+}
+
+/* ---- branches ---- */
+
+/* The model of a level: children and their lower bounds; the first one's is not a key. */
+struct level {
+    struct slice low[CHANGES_MAX]; /* owned */
+    uint32_t child[CHANGES_MAX];
+    uint32_t count;
+};
+
+static struct slice slice_copy(struct slice from)
+{
+    uint8_t *copy = mem_must_alloc(from.bytes + 1);
+    if (from.bytes > 0) {
+        memcpy(copy, from.data, from.bytes);
+    }
+    return slice_of(copy, from.bytes);
+}
+
+static void level_clear(struct level *level)
+{
+    for (uint32_t i = 0; i < level->count; i++) {
+        mem_free((void *)level->low[i].data);
+    }
+    level->count = 0;
+}
+
+static void level_add(struct level *level, struct slice low, uint32_t child)
+{
+    level->low[level->count] = slice_copy(low);
+    level->child[level->count++] = child;
+}
+
+/* The pages, read from left to right, are this level. */
+static void compare_level(const struct level *level, const struct pages *pages, uint32_t height)
+{
+    static uint8_t key[STORE_KEY_BYTES_MAX];
+    uint32_t at = 0;
+    for (uint32_t p = 0; p < pages->count; p++) {
+        const uint8_t *page = pages->page[p];
+        cr_assert_eq(branch_check(page, &here), 0);
+        cr_assert_eq(page_level(page), height);
+        cr_assert_eq(page_space(page), 7);
+        cr_assert(p == 0 || slice_equal(pages->low[p], level->low[at]));
+        for (uint32_t i = 0; i < branch_count(page); i++, at++) {
+            cr_assert(at < level->count);
+            cr_assert_eq(branch_child(page, i).value, level->child[at]);
+            if (i > 0) {
+                uint32_t bytes = branch_separator_copy(page, i, key);
+                cr_assert(slice_equal(slice_of(key, bytes), level->low[at]));
+            }
+        }
+    }
+    cr_assert_eq(at, level->count);
+}
+
+struct branch_case {
+    struct level before;
+    struct level after;
+    struct model keys; /* distinct separators to draw from */
+    uint32_t key_at;
+    struct branch_change changes[2 * CHANGES_MAX];
+    uint32_t change_count;
+    uint32_t child_next;
+};
+
+static void add_insert(struct branch_case *c, uint32_t behind, struct slice low, bool inherit)
+{
+    c->changes[c->change_count++] = (struct branch_change){
+        .child = behind,
+        .id = {c->child_next},
+        .separator = inherit ? slice_of(NULL, 0) : low,
+    };
+    level_add(&c->after, low, c->child_next++);
+}
+
+/* Keeps, removes, replaces and splits children in turn; every key of the case becomes some bound.
+ */
+static void make_branch_case(struct random *random, struct branch_case *c, bool dense)
+{
+    c->change_count = 0;
+    c->child_next = 50000;
+    uint32_t at = 0;
+    while (at < c->keys.count) {
+        struct slice low = at == 0 ? slice_of(NULL, 0) : record_key(c->keys.records[at]);
+        uint32_t child = c->before.count;
+        level_add(&c->before, low, child);
+        at++;
+        uint64_t what = random_below(random, dense ? 6 : 60);
+        if (what < 2) {
+            c->changes[c->change_count++] =
+                (struct branch_change){.child = child, .remove = true, .id = PAGE_ID_NONE};
+        } else {
+            level_add(&c->after, low, child);
+        }
+        if (what == 1) {
+            add_insert(c, child, low, true);
+        }
+        for (; what >= 1 && what < 5 && at < c->keys.count && random_below(random, 3) > 0; at++) {
+            add_insert(c, child, record_key(c->keys.records[at]), false);
+        }
+    }
+}
+
+/* Cuts the level into old pages; what does not fit into MERGE_OLD_MAX pages is an error of the
+ * test. */
+static void cut_branches(struct random *random, const struct level *level, struct pages *pages)
+{
+    uint32_t begin = 0;
+    while (begin < level->count) {
+        uint8_t *page;
+        cr_assert(pages->count < MERGE_OLD_MAX);
+        cr_assert_eq(sink_begin(pages, &page), 0);
+        uint32_t share = level->count / (MERGE_OLD_MAX - 2) + 1;
+        uint32_t end = begin + 1 + share / 2 + (uint32_t)random_below(random, share);
+        end = end < level->count ? end : level->count;
+        struct keys_builder builder;
+        struct page_key key = {0};
+        struct branch_layout layout = {.space = 7, .level = 2, .count = end - begin};
+        cr_assert_eq(
+            branch_begin(&builder, page, &layout, &key, (struct page_id){level->child[begin]}), 0);
+        for (uint32_t i = begin + 1; i < end; i++) {
+            key = page_key_of(level->low[i]);
+            cr_assert_eq(branch_add(&builder, &key, (struct page_id){level->child[i]}), 0);
+        }
+        branch_end(&builder);
+        cr_assert_eq(sink_end(pages, page, level->low[begin]), 0);
+        begin = end;
+    }
+}
+
+static void merge_branches_once(struct random *random, enum key_style style, struct merger *merger)
+{
+    static struct branch_case c;
+    static struct record record;
+    struct pages old = {0}, out = {0};
+    uint32_t count = (uint32_t)1 << random_below(random, style == KEYS_LONG ? 4 : 9);
+    count = style == KEYS_DEEP && count > 16 ? 16 : count;
+    for (uint32_t i = 0; i < count; i++) {
+        record.key_bytes = random_key(random, style, record.key);
+        model_put(&c.keys, &record);
+    }
+    make_branch_case(random, &c, random_below(random, 2) == 0);
+    cut_branches(random, &c.before, &old);
+    struct branch_merge merge = {
+        .space = 7,
+        .level = 2,
+        .old_count = old.count,
+        .changes = c.changes,
+        .change_count = c.change_count,
+        .sink = sink_of(&out),
+    };
+    for (uint32_t i = 0; i < old.count; i++) {
+        merge.old[i] = old.page[i];
+        merge.low[i] = old.low[i];
+    }
+    struct merge_result result;
+    cr_assert_eq(branch_merge(merger, &merge, &result), 0);
+    cr_assert_eq(result.unchanged, old.count <= 1 && c.change_count == 0);
+    cr_assert_eq(c.before.count + result.added - result.removed, c.after.count);
+    cr_assert_eq(result.pages, out.count);
+    compare_level(&c.after, result.unchanged ? &old : &out, 2);
+    level_clear(&c.before);
+    level_clear(&c.after);
+    model_clear(&c.keys);
+    pages_clear(&old);
+    pages_clear(&out);
+}
+
+Test(merge, branches_agree_with_a_list)
+{
+    static struct merger merger;
+    struct random random;
+    merger_init(&merger);
+    random_seed(&random, 42);
+    for (uint32_t round = 0; round < 3000; round++) {
+        merge_branches_once(&random, (enum key_style)(round % KEY_STYLES), &merger);
+    }
+}
+
+Test(merge, a_new_root_is_made_of_nothing_but_insertions)
+{
+    static struct merger merger;
+    static struct level level;
+    static struct branch_change changes[3000];
+    static uint8_t bytes[3000][4];
+    struct pages out = {0};
+    merger_init(&merger);
+    for (uint32_t i = 0; i < 3000; i++) {
+        store_be32(bytes[i], i * 1000);
+        changes[i] = (struct branch_change){
+            .id = {i + 1},
+            .separator = slice_of(bytes[i], i == 0 ? 0 : 4),
+        };
+        level_add(&level, changes[i].separator, i + 1);
+    }
+    struct branch_merge merge = {
+        .space = 7,
+        .level = 1,
+        .changes = changes,
+        .change_count = 3000,
+        .sink = sink_of(&out),
+    };
+    struct merge_result result;
+    cr_assert_eq(branch_merge(&merger, &merge, &result), 0);
+    cr_assert(result.pages > 7 && result.pages < 12, "%u", result.pages);
+    compare_level(&level, &out, 1);
+    level_clear(&level);
+    pages_clear(&out);
+}
+
+Test(merge, a_branch_that_loses_all_children_gives_no_page)
+{
+    static struct merger merger;
+    struct pages old = {0}, out = {0};
+    struct level level = {0};
+    struct random random;
+    random_seed(&random, 43);
+    level_add(&level, slice_of(NULL, 0), 5);
+    level_add(&level, slice_cstr("m"), 6);
+    cut_branches(&random, &level, &old);
+    struct branch_change changes[] = {{.child = 0, .remove = true}, {.child = 1, .remove = true}};
+    struct branch_merge merge = {
+        .space = 7,
+        .level = 2,
+        .old = {old.page[0]},
+        .old_count = 1,
+        .changes = changes,
+        .change_count = 2,
+        .sink = sink_of(&out),
+    };
+    struct merge_result result;
+    merger_init(&merger);
+    if (old.count == 2) {
+        merge.old[1] = old.page[1];
+        merge.low[1] = old.low[1];
+        merge.old_count = 2;
+    }
+    cr_assert_eq(branch_merge(&merger, &merge, &result), 0);
+    cr_assert_eq(result.pages, 0);
+    cr_assert_eq(result.removed, 2);
+    cr_assert_not(result.unchanged);
+    level_clear(&level);
+    pages_clear(&old);
+}
