@@ -11,22 +11,6 @@
  * Sanitizers keep books on the running stack and must be told of each switch. Nothing else in the
  * program has to know of them.
  */
-#if defined(__SANITIZE_ADDRESS__)
-#define CORO_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CORO_ASAN 1
-#endif
-#endif
-
-#if defined(__SANITIZE_THREAD__)
-#define CORO_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CORO_TSAN 1
-#endif
-#endif
-
 #ifdef CORO_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -46,7 +30,7 @@ enum { STACK_COLOURS = 16, STACK_COLOUR_BYTES = 64 };
 static void fibre_leave_sched(struct sched *sched, struct coro *coro)
 {
 #ifdef CORO_ASAN
-    __sanitizer_start_switch_fiber(&sched->fibre.asan_fake_stack, coro->stack, CORO_STACK_BYTES);
+    __sanitizer_start_switch_fiber(&sched->fibre.asan_fake_stack, coro->stack, CORO_STACK_MAPPED);
 #endif
 #ifdef CORO_TSAN
     sched->fibre.tsan_fibre = __tsan_get_current_fiber();
@@ -95,7 +79,7 @@ static void fibre_begin(struct coro *coro)
 {
     coro->fibre.asan_fake_stack = NULL;
 #ifdef CORO_ASAN
-    ASAN_UNPOISON_MEMORY_REGION(coro->stack, CORO_STACK_BYTES);
+    ASAN_UNPOISON_MEMORY_REGION(coro->stack, CORO_STACK_MAPPED);
 #endif
 #ifdef CORO_TSAN
     coro->fibre.tsan_fibre = __tsan_create_fiber(0);
@@ -128,7 +112,7 @@ static struct coro *coro_make(struct sched *sched)
     if (coro == NULL) {
         return NULL;
     }
-    coro->stack = mem_stack_map(CORO_STACK_BYTES);
+    coro->stack = mem_stack_map(CORO_STACK_MAPPED);
     if (coro->stack == NULL) {
         mem_free(coro);
         return NULL;
@@ -156,7 +140,7 @@ void coro_arm(struct coro *coro)
     ASSERT(coro->state == CORO_IDLE);
     coro->ready_early = false;
     fibre_begin(coro);
-    coro_context_init(&coro->context, coro->stack, CORO_STACK_BYTES - coro->stack_colour,
+    coro_context_init(&coro->context, coro->stack, CORO_STACK_MAPPED - coro->stack_colour,
                       coro_entry);
 }
 
@@ -203,9 +187,9 @@ void coro_free(struct coro *coro)
     ASSERT(coro->state == CORO_IDLE);
     ASSERT(!list_node_linked(&coro->queue));
 #ifdef CORO_ASAN
-    ASAN_UNPOISON_MEMORY_REGION(coro->stack, CORO_STACK_BYTES);
+    ASAN_UNPOISON_MEMORY_REGION(coro->stack, CORO_STACK_MAPPED);
 #endif
-    mem_stack_unmap(coro->stack, CORO_STACK_BYTES);
+    mem_stack_unmap(coro->stack, CORO_STACK_MAPPED);
     mem_free(coro);
 }
 
@@ -222,7 +206,7 @@ uint32_t
 coro_stack_used(const struct coro *coro)
 {
     const uint64_t *words = coro->stack;
-    uint32_t count = CORO_STACK_BYTES / sizeof(*words);
+    uint32_t count = CORO_STACK_MAPPED / sizeof(*words);
     uint32_t i = 0;
     while (i < count && words[i] == 0) {
         i++;

@@ -18,6 +18,29 @@
 #include "shard/coro.h"
 #include "shard/coro_switch.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define CORO_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CORO_ASAN 1
+#endif
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define CORO_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CORO_TSAN 1
+#endif
+#endif
+
+/* The sanitizers' red zones make frames several times as large. */
+#if defined(CORO_ASAN) || defined(CORO_TSAN)
+enum { CORO_STACK_MAPPED = 4 * CORO_STACK_BYTES };
+#else
+enum { CORO_STACK_MAPPED = CORO_STACK_BYTES };
+#endif
+
 enum coro_state { CORO_IDLE, CORO_READY, CORO_RUNNING, CORO_PARKED, CORO_ENDED };
 
 enum { CORO_PRIORITIES = 2 };
@@ -39,7 +62,7 @@ struct coro {
     bool ready_early;       /* co_ready came before its co_park */
     struct list_node queue; /* in a ready queue, or among the idle */
     struct list_node all;   /* in sched->all, unless idle */
-    void *stack;            /* owned, CORO_STACK_BYTES */
+    void *stack;            /* owned, CORO_STACK_MAPPED */
     size_t stack_colour;    /* bytes left free at the top, see coro.c */
     struct coro_fibre fibre;
 };

@@ -124,9 +124,8 @@ uint32_t mail_receive(struct shard *shard)
     }
     shard->stats.messages_received += count;
     if (from_peers > 0) {
-        shard->spin_passes = SHARD_SPIN_PASSES;
-    } else if (shard->spin_passes > 0) {
-        shard->spin_passes--;
+        shard->mail_ns = shard->mono_ns;
+        shard->spin_passes = SHARD_SPIN_PASSES_MAX;
     }
     return count;
 }

@@ -265,7 +265,7 @@ void sched_trim(struct sched *sched)
     while (sched->warm_count > keep) {
         struct list_node *node = list_pop_back(&sched->warm); /* the one unused longest */
         sched->warm_count--;
-        mem_stack_trim(container_of(node, struct coro, queue)->stack, CORO_STACK_BYTES);
+        mem_stack_trim(container_of(node, struct coro, queue)->stack, CORO_STACK_MAPPED);
         list_push_front(&sched->cold, node);
     }
     sched->coros_peak = sched->coros;

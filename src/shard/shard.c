@@ -194,46 +194,27 @@ static void trim_arm(struct shard *shard)
 
 /* ---- waiting ---- */
 
-static void cpu_relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 /*
- * A peer that answers within microseconds costs less to wait for than two sleeps and wakes. Only
- * worth it while messages keep coming: the first spin in vain is the last until one comes again.
+ * A peer that answers within microseconds costs less to wait for than a sleep and a wake on each
+ * side. So for a short time after a peer's message passes follow each other without sleeping. Not
+ * where shards share a CPU: there the peer needs ours to answer.
  */
-static void spin_for_mail(struct shard *shard)
+static bool recent_mail(struct shard *shard)
 {
     if (!shard->set->may_spin || shard->spin_passes == 0) {
-        return;
+        return false;
     }
-    int64_t end_ns = clock_mono_ns() + SHARD_SPIN_US * INT64_C(1000);
-    for (uint32_t round = 0; round < SHARD_SPIN_ROUNDS_MAX; round++) {
-        if (mail_pending(shard)) {
-            return;
-        }
-        cpu_relax();
-        if (round % 8 == 7 && clock_mono_ns() >= end_ns) {
-            break;
-        }
-    }
-    shard->spin_passes = 0;
+    shard->spin_passes--;
+    return shard->mono_ns - shard->mail_ns < SHARD_SPIN_US * INT64_C(1000);
 }
 
 /* Polls io; before it waits it tells the others that it has to be woken, then looks once more. */
 static int poll_and_sleep(struct shard *shard, struct io_wait *wait)
 {
     if (wait->timeout_ns != 0) {
-        spin_for_mail(shard);
         atomic_store_explicit(&shard->sleeping, true, memory_order_seq_cst);
         if (mail_pending(shard)) {
-            wait->timeout_ns = 0;
-            wait->batch = 0;
+            *wait = (struct io_wait){.timeout_ns = 0};
         } else {
             shard->stats.sleeps++;
         }
@@ -256,6 +237,7 @@ static void pass_wait(struct shard *shard)
         .timer_ns = -1,
     };
     if (!state.work_ready && !state.low_ready) {
+        state.mail_recent = recent_mail(shard);
         trim_arm(shard);
         state.timer_ns = timers_next_ns(shard);
     }
@@ -268,8 +250,10 @@ static void pass_wait(struct shard *shard)
         LOGGER_WARNING("shard %u: %s failed: %s", shard->id, io_name(shard->io),
                        error_text(completions));
     }
-    ASSERT(completions >= 0); /* the io itself is broken: nothing can go on */
-    wait_mean_add(&shard->completions, (uint32_t)completions);
+    ASSERT(completions >= 0);                    /* the io itself is broken: nothing can go on */
+    if (completions > 0 || !state.mail_recent) { /* those passes would push the mean down */
+        wait_mean_add(&shard->completions, (uint32_t)completions);
+    }
 }
 
 /* ---- the pass ---- */

@@ -40,13 +40,15 @@ struct shard_options shard_options_default(void);
 
 /* Starts count threads and waits until each has its io; `start` then runs on each in a coroutine
  * (may suspend), and shard_set_start returns when all have ended, with the first error. On error
- * all threads have been stopped. */
+ * all threads have been stopped; no stop function has run then. */
 typedef int shard_start_fn(struct shard *shard, void *argument);
 NODISCARD int shard_set_start(uint32_t count, const struct shard_options *options,
                               shard_start_fn *start, void *argument, struct shard_set **ret_set);
 
-/* Runs `stop` in a coroutine on every shard, all at once, waits for all of them, ends and joins the
- * threads, frees. */
+/* Runs `stop` in a coroutine on every shard, all at once, and waits for all of them; then until no
+ * shard has a coroutine, a message or an io operation left (`stop` must see to it that listeners
+ * and endless coroutines end); then ends and joins the threads and frees. Timers still armed are
+ * forgotten. */
 typedef void shard_stop_fn(struct shard *shard, void *argument);
 void shard_set_stop(struct shard_set *set, shard_stop_fn *stop, void *argument);
 
@@ -89,6 +91,8 @@ enum shard_hook_point {
 /* Must not suspend. Returns true if it wants another pass at once (the shard then doesn't sleep).
  */
 typedef bool shard_hook_fn(struct shard *shard, void *argument);
+/* Hooks of one point run in the order in which they were added. Returns 0, or ERR_LIMIT at eight.
+ */
 NODISCARD int shard_add_hook(struct shard *shard, enum shard_hook_point point, shard_hook_fn *hook,
                              void *argument);
 void shard_remove_hook(struct shard *shard, enum shard_hook_point point, shard_hook_fn *hook,
@@ -145,13 +149,18 @@ struct shard_timer {
     shard_timer_fn *fire;
     bool armed;
 };
-/* One-shot; re-arming an armed timer moves it. */
+/* One-shot; re-arming an armed timer moves it. Zero `timer` before the first time. Counts from the
+ * time of this pass; never fires in the pass in which it was armed. */
 void shard_timer_arm(struct shard *shard, struct shard_timer *timer, int64_t delay_ns,
                      shard_timer_fn *fire);
 void shard_timer_disarm(struct shard *shard, struct shard_timer *timer);
 
 struct shard_stats {
-    uint64_t passes, messages_sent, messages_received, wakes, sleeps;
+    uint64_t passes;
+    uint64_t messages_sent;
+    uint64_t messages_received; /* from shards and from foreign threads */
+    uint64_t wakes;             /* of sleeping peers, by this shard */
+    uint64_t sleeps;            /* waits in the kernel */
 };
 void shard_stats(const struct shard *shard, struct shard_stats *ret_stats);
 

@@ -21,13 +21,13 @@
 #include "shard/wait.h"
 
 enum {
-    SHARD_HOOKS_MAX = 8,          /* of one point */
-    SHARD_TIMERS_MAX = 1 << 22,   /* armed at once; a limit no correct room comes near */
-    SHARD_TAKE_MAX = 32,          /* messages taken out of a mailbox at a time */
-    SHARD_SPIN_PASSES = 8,        /* passes after a peer's message in which spinning is worth it */
-    SHARD_SPIN_US = 30,           /* longest spin */
-    SHARD_SPIN_ROUNDS_MAX = 4096, /* ... also where the clock stands still, as in a test */
-    SHARD_TRIM_MS = 1000,         /* idle stacks are looked at this often, while there are many */
+    SHARD_HOOKS_MAX = 8,        /* of one point */
+    SHARD_TIMERS_MAX = 1 << 22, /* armed at once; a limit no correct room comes near */
+    SHARD_TAKE_MAX = 32,        /* messages taken out of a mailbox at a time */
+    /* How long a shard goes on without sleeping after a peer's message, see recent_mail. */
+    SHARD_SPIN_US = 30,
+    SHARD_SPIN_PASSES_MAX = 64, /* ... also where the clock stands still, as in a test */
+    SHARD_TRIM_MS = 1000,       /* idle stacks are looked at this often, while there are many */
 };
 
 struct shard_hook {
@@ -80,8 +80,9 @@ struct shard {
     struct heap timers;
     struct shard_timer trim_timer;
 
-    uint64_t staged; /* bit i: the mailbox to shard i holds what is not published yet */
-    uint32_t spin_passes;
+    uint64_t staged;      /* bit i: the mailbox to shard i holds what is not published yet */
+    int64_t mail_ns;      /* when a peer's message last came */
+    uint32_t spin_passes; /* left since then */
     struct wait_mean completions;
     uint32_t active_connections;
     bool sync_in_flight;

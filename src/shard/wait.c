@@ -24,7 +24,7 @@ static bool is_busy(const struct wait_state *state)
 struct io_wait wait_plan(const struct wait_state *state)
 {
     struct io_wait wait = {.timeout_ns = state->timer_ns < 0 ? -1 : state->timer_ns};
-    if (state->work_ready || state->low_ready) {
+    if (state->work_ready || state->low_ready || state->mail_recent) {
         wait.timeout_ns = 0;
     }
     if (wait.timeout_ns != 0 && is_busy(state) && !state->sync_in_flight) {

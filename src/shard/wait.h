@@ -31,8 +31,9 @@ uint32_t wait_mean_get(const struct wait_mean *mean);
 
 /* What a shard knows at the end of a pass. */
 struct wait_state {
-    bool work_ready; /* coroutines, messages or a hook want another pass at once */
-    bool low_ready;  /* so do low-priority coroutines */
+    bool work_ready;  /* coroutines, messages or a hook want another pass at once */
+    bool low_ready;   /* so do low-priority coroutines */
+    bool mail_recent; /* a peer may be about to send more: don't sleep yet */
     bool sync_in_flight;
     uint32_t active_connections;
     uint32_t completions_mean;

@@ -34,6 +34,14 @@ Test(wait, does_not_wait_while_there_is_work)
     cr_assert_eq(wait_plan(&state).timeout_ns, 0);
 }
 
+Test(wait, does_not_sleep_yet_while_a_peer_may_answer)
+{
+    struct wait_state state = busy;
+    state.mail_recent = true;
+    cr_assert_eq(wait_plan(&state).timeout_ns, 0);
+    cr_assert_eq(wait_plan(&state).batch, 0);
+}
+
 Test(wait, busy_gathers_events)
 {
     struct io_wait wait = wait_plan(&busy);
