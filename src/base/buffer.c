@@ -111,35 +111,37 @@ int buffer_append_byte(struct buffer *buffer, uint8_t byte)
     return buffer_append(buffer, &byte, 1);
 }
 
+/*
+ * Prints what did not fit into the room there was. It is printed apart and then appended, since
+ * vsnprintf also writes a NUL, and there may be no byte for that below the limit.
+ */
+static int buffer_print_apart(struct buffer *buffer, size_t bytes, const char *fmt, va_list args)
+{
+    char *text = mem_alloc(bytes + 1);
+    if (text == NULL) {
+        return ERR_MEMORY;
+    }
+    (void)vsnprintf(text, bytes + 1, fmt, args);
+    int err = buffer_append(buffer, text, bytes);
+    mem_free(text);
+    return err;
+}
+
 int buffer_printf(struct buffer *buffer, const char *fmt, ...)
 {
+    size_t room_bytes = buffer->capacity - buffer->bytes;
+    char *room = room_bytes > 0 ? (char *)buffer->data + buffer->bytes : NULL;
     va_list args;
     va_start(args, fmt);
-    va_list again;
-    va_copy(again, args);
-    char *room = (char *)buffer->data + buffer->bytes;
-    size_t room_bytes = buffer->capacity - buffer->bytes;
-    int bytes = vsnprintf(room_bytes > 0 ? room : NULL, room_bytes, fmt, args);
-    ASSERT(bytes >= 0);
-    int err = 0;
-    if ((size_t)bytes >= room_bytes) {
-        /* vsnprintf wants room for its NUL too; that byte may be above bytes_max, so it is made
-         * apart. */
-        err = buffer_reserve(buffer, (size_t)bytes);
-        if (err == 0 && bytes > 0) {
-            char *text = mem_alloc((size_t)bytes + 1);
-            err = text == NULL ? ERR_MEMORY : 0;
-            if (text != NULL) {
-                (void)vsnprintf(text, (size_t)bytes + 1, fmt, again);
-                memcpy(buffer->data + buffer->bytes, text, (size_t)bytes);
-                mem_free(text);
-            }
-        }
+    int wanted = vsnprintf(room, room_bytes, fmt, args);
+    va_end(args);
+    ASSERT(wanted >= 0);
+    if ((size_t)wanted < room_bytes) {
+        buffer->bytes += (size_t)wanted;
+        return 0;
     }
-    if (err == 0) {
-        buffer->bytes += (size_t)bytes;
-    }
-    va_end(again);
+    va_start(args, fmt);
+    int err = buffer_print_apart(buffer, (size_t)wanted, fmt, args);
     va_end(args);
     return err;
 }
@@ -147,6 +149,9 @@ int buffer_printf(struct buffer *buffer, const char *fmt, ...)
 void buffer_consume(struct buffer *buffer, size_t bytes)
 {
     ASSERT(bytes <= buffer->bytes);
+    if (bytes == 0) {
+        return; /* there may be no memory at all */
+    }
     buffer->data += bytes;
     buffer->consumed += bytes;
     buffer->capacity -= bytes;
