@@ -260,6 +260,21 @@ static struct key *keys_room(struct cmd_shard *here, uint32_t count)
     return here->keys_scratch;
 }
 
+/* A key that can't exist is refused for writes here, so that no handler has to take a reply back;
+ * reads find it absent. */
+static bool has_long_key(const struct request *request)
+{
+    if ((request->command->flags & CMD_WRITE) == 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < request->key_count; i++) {
+        if (request->keys[i].name.bytes > STORE_KEY_BYTES_MAX) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum step run_keys(struct session *session, const struct prepared *p,
                           struct remote_batch **batch)
 {
@@ -282,6 +297,12 @@ static enum step run_keys(struct session *session, const struct prepared *p,
             return STEP_TAKEN;
         }
         together = derive_keys(p, &request);
+    }
+    if (UNLIKELY(has_long_key(&request))) {
+        reply_errorf(&session->reply, "ERR key is too long (at most %d bytes)",
+                     STORE_KEY_BYTES_MAX);
+        reply_end(session);
+        return STEP_TAKEN;
     }
     if (!together) {
         return run_spread(session, p);
