@@ -10,6 +10,7 @@
 #include "base/assert.h"
 
 #define CLOCK_CALIBRATE_NS 2000000
+#define CLOCK_MOMENT_TRIES 8
 
 struct clock_ticks_rule clock_ticks_rule = {.counter = false, .ns_per_2_32 = UINT64_C(1) << 32};
 
@@ -59,26 +60,50 @@ static bool clock_counter_steady(void)
     return __get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) != 0 && (edx & (1U << 8)) != 0;
 }
 
-/* Counts ticks over 2 ms of the monotonic clock: about 20 ns of error in 2 ms, 0.001 %. */
+/* One moment, on both clocks. */
+struct clock_moment {
+    uint64_t ticks;
+    int64_t ns;
+};
+
+/*
+ * The counter is read before and after the clock, so a reading that was interrupted in between
+ * shows; the tightest of some tries is taken, and is right to some 20 ns.
+ */
+static struct clock_moment clock_moment_read(void)
+{
+    struct clock_moment best = {.ticks = 0};
+    uint64_t best_width = UINT64_MAX;
+    for (int i = 0; i < CLOCK_MOMENT_TRIES; i++) {
+        uint64_t before = __builtin_ia32_rdtsc();
+        int64_t ns = clock_kernel_ns(CLOCK_MONOTONIC);
+        uint64_t width = __builtin_ia32_rdtsc() - before;
+        if (width < best_width) {
+            best_width = width;
+            best = (struct clock_moment){.ticks = before + width / 2, .ns = ns};
+        }
+    }
+    return best;
+}
+
+/* Counts ticks over 2 ms of the monotonic clock: 20 ns of error in 2 ms is 0.001 %. */
 static void clock_ticks_calibrate(void)
 {
     if (!clock_counter_steady()) {
         clock_ticks_from_mono();
         return;
     }
-    int64_t start_ns = clock_kernel_ns(CLOCK_MONOTONIC);
-    uint64_t start = __builtin_ia32_rdtsc();
-    int64_t end_ns;
+    struct clock_moment start = clock_moment_read();
+    struct clock_moment end;
     do {
-        end_ns = clock_kernel_ns(CLOCK_MONOTONIC);
-    } while (end_ns - start_ns < CLOCK_CALIBRATE_NS);
-    uint64_t ticks = __builtin_ia32_rdtsc() - start;
-    if (ticks == 0) {
+        end = clock_moment_read();
+    } while (end.ns - start.ns < CLOCK_CALIBRATE_NS);
+    if (end.ticks <= start.ticks) {
         clock_ticks_from_mono();
         return;
     }
-    clock_ticks_rule.ns_per_2_32 =
-        (uint64_t)(((unsigned __int128)(uint64_t)(end_ns - start_ns) << 32) / ticks);
+    unsigned __int128 ns = (unsigned __int128)(uint64_t)(end.ns - start.ns);
+    clock_ticks_rule.ns_per_2_32 = (uint64_t)((ns << 32) / (end.ticks - start.ticks));
     clock_ticks_rule.counter = true;
 }
 

@@ -64,7 +64,7 @@ static int heap_grow(struct heap *heap)
     }
     uint64_t wanted = max_u64((uint64_t)heap->capacity * 2, HEAP_CAPACITY_FIRST);
     uint32_t capacity = (uint32_t)min_u64(wanted, heap->count_max);
-    void *nodes = mem_realloc(heap->nodes, (size_t)capacity * sizeof(heap->nodes[0]));
+    void *nodes = mem_realloc(heap->nodes, (size_t)capacity * sizeof(struct heap_node *));
     if (nodes == NULL) {
         return ERR_MEMORY;
     }

@@ -211,7 +211,7 @@ void mem_free_sized(void *ptr, size_t bytes)
 
 size_t mem_usable(const void *ptr)
 {
-    return malloc_usable_size((void *)(uintptr_t)ptr);
+    return malloc_usable_size((void *)ptr);
 }
 
 size_t mem_good_size(size_t bytes)
