@@ -7,11 +7,15 @@
 #include "base/error.h"
 #include "base/logger.h"
 
+_Thread_local const char *assert_context;
+
 void assert_failed(const char *expression, const char *file, int line, const char *function)
 {
     char text[512];
-    int bytes = snprintf(text, sizeof(text), "assertion failed: %s (%s:%d, %s, pid %d)\n",
-                         expression, file, line, function, (int)getpid());
+    const char *context = assert_context;
+    int bytes = snprintf(text, sizeof(text), "assertion failed: %s (%s:%d, %s, pid %d%s%s)\n",
+                         expression, file, line, function, (int)getpid(),
+                         context == NULL ? "" : ", in ", context == NULL ? "" : context);
     if (bytes >= (int)sizeof(text)) {
         bytes = sizeof(text) - 1;
         text[bytes - 1] = '\n';

@@ -14,6 +14,10 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* What the calling thread is at, for the line a failed assertion writes; NULL: nothing special. A
+ * string literal or one that outlives its use here. */
+extern _Thread_local const char *assert_context;
+
 /* Aborts with `expression`, file, line and function on standard error. */
 __attribute__((noreturn, cold)) void assert_failed(const char *expression, const char *file,
                                                    int line, const char *function);

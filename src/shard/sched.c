@@ -187,7 +187,9 @@ static void run_first(struct sched *sched, enum coro_priority priority, int64_t 
     sched->slice_asked = 0;
 
     struct coro *coro = container_of(node, struct coro, queue);
+    assert_context = coro->name;
     coro_resume(coro);
+    assert_context = NULL;
     if (coro->state == CORO_ENDED) {
         list_remove(&coro->all);
         ASSERT(sched->coros > 0);

@@ -250,7 +250,8 @@ static void pass_wait(struct shard *shard)
         LOGGER_WARNING("shard %u: %s failed: %s", shard->id, io_name(shard->io),
                        error_text(completions));
     }
-    ASSERT(completions >= 0);                    /* the io itself is broken: nothing can go on */
+    ASSERT(completions >= 0); /* else the io itself is broken and nothing can go on */
+
     if (completions > 0 || !state.mail_recent) { /* those passes would push the mean down */
         wait_mean_add(&shard->completions, (uint32_t)completions);
     }

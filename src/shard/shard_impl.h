@@ -24,10 +24,11 @@ enum {
     SHARD_HOOKS_MAX = 8,        /* of one point */
     SHARD_TIMERS_MAX = 1 << 22, /* armed at once; a limit no correct room comes near */
     SHARD_TAKE_MAX = 32,        /* messages taken out of a mailbox at a time */
-    /* How long a shard goes on without sleeping after a peer's message, see recent_mail. */
+    /* How long a shard goes on without sleeping after a peer's message, see recent_mail. So many
+     * empty passes cost about what a sleep and a wake do: in vain they no more than double it. */
     SHARD_SPIN_US = 30,
-    SHARD_SPIN_PASSES_MAX = 64, /* ... also where the clock stands still, as in a test */
-    SHARD_TRIM_MS = 1000,       /* idle stacks are looked at this often, while there are many */
+    SHARD_SPIN_PASSES_MAX = 64,
+    SHARD_TRIM_MS = 1000, /* idle stacks are looked at this often, while there are many */
 };
 
 struct shard_hook {

@@ -45,6 +45,23 @@ Test(sched, one_run_runs_only_what_was_ready_when_it_began)
     tear_down();
 }
 
+static void see_context(void *argument)
+{
+    (void)argument;
+    cr_assert_str_eq(assert_context, "test");
+    co_yield();
+    cr_assert_str_eq(assert_context, "test");
+}
+
+Test(sched, a_failing_assertion_will_name_the_running_coroutine)
+{
+    set_up(4);
+    start(see_context, NULL);
+    sched_run(sched);
+    cr_assert_null(assert_context);
+    tear_down();
+}
+
 Test(sched, self_and_name_are_those_of_the_running_one)
 {
     set_up(4);
