@@ -5,11 +5,12 @@
 /*
  * CRC16 eight bytes at a time. A CRC is linear: the CRC of a byte that is followed by k more bytes
  * is the exclusive or of what each of its bits contributes, and bit i contributes x^(16 + 8k + i)
- * modulo the polynomial. POWER(n) is x^(16 + n), each made from the one before by one shift, so the
+ * modulo the polynomial. POWER_n is x^(16 + n), each made from the one before by one shift, so the
  * compiler computes all eight tables.
  */
 #define STEP(crc) ((((crc) << 1) ^ (((crc)&0x8000) != 0 ? 0x1021 : 0)) & 0xffff)
 
+/* clang-format off: one a line would be 64 lines */
 enum slot_power {
     POWER_0 = 0x1021,
     POWER_1 = STEP(POWER_0),
@@ -76,6 +77,7 @@ enum slot_power {
     POWER_62 = STEP(POWER_61),
     POWER_63 = STEP(POWER_62),
 };
+/* clang-format on */
 
 #define BIT(byte, bit, power) (((byte) >> (bit)&1) != 0 ? (power) : 0)
 
