@@ -30,18 +30,18 @@ struct io;
 struct io_op;
 
 enum io_kind {
-    IO_READ,       /* fd, data, bytes, offset → bytes read */
-    IO_WRITE,      /* fd, data, bytes, offset → bytes written, all of them */
-    IO_SYNC_DATA,  /* fd → 0 (fdatasync) */
-    IO_SYNC_ALL,   /* fd → 0 (fsync; for directories and new files) */
-    IO_OPEN,       /* path, flags, mode → fd */
-    IO_CLOSE,      /* fd → 0 */
-    IO_ALLOCATE,   /* fd, offset, length: fallocate, the file grows → 0 */
-    IO_RENAME,     /* path, path_to → 0 */
-    IO_UNLINK,     /* path → 0 */
-    IO_MKDIR,      /* path, mode → 0; EEXIST is an error like any other */
-    IO_SEND,       /* fd of an io_socket, iov, iov_count → 0 once all bytes are with the kernel;
-                      one at a time for a socket; -EPIPE after io_socket_close */
+    IO_READ,      /* fd, data, bytes, offset → bytes read */
+    IO_WRITE,     /* fd, data, bytes, offset → bytes written, all of them */
+    IO_SYNC_DATA, /* fd → 0 (fdatasync) */
+    IO_SYNC_ALL,  /* fd → 0 (fsync; for directories and new files) */
+    IO_OPEN,      /* path, flags, mode → fd */
+    IO_CLOSE,     /* fd → 0 */
+    IO_ALLOCATE,  /* fd, offset, length: fallocate, the file grows → 0 */
+    IO_RENAME,    /* path, path_to → 0 */
+    IO_UNLINK,    /* path → 0 */
+    IO_MKDIR,     /* path, mode → 0; EEXIST is an error like any other */
+    IO_SEND,      /* fd of an io_socket, iov, iov_count → 0 once all bytes are with the kernel;
+                     one at a time for a socket; -EPIPE after io_socket_close */
     IO_KIND_COUNT,
 };
 
@@ -71,8 +71,8 @@ struct io_op {
 };
 
 enum {
-    IO_BYTES_MAX = 1 << 30,   /* one read or write */
-    IO_SEND_PARTS_MAX = 64,   /* iovecs of one send */
+    IO_BYTES_MAX = 1 << 30, /* one read or write */
+    IO_SEND_PARTS_MAX = 64, /* iovecs of one send */
     IO_EAGAIN_RETRIES_MAX = 1000,
 
     /* Limits of struct io_options. */
@@ -123,9 +123,9 @@ struct io_listener {
     struct io_accept *accept; /* the io's own; NULL when not listening */
 };
 
-/* Embedded in the owner's connection. Zero it before io_recv_start. 64 bytes: an idle connection owns
- * no receive buffer, data comes from buffers that all sockets of a thread share. The fields are for
- * others to read at most. */
+/* Embedded in the owner's connection. Zero it before io_recv_start. 64 bytes: an idle connection
+ * owns no receive buffer, data comes from buffers that all sockets of a thread share. The fields
+ * are for others to read at most. */
 struct io_socket {
     int fd;
     bool armed;      /* a receive is with the kernel */
@@ -146,13 +146,13 @@ enum io_backend { IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_POSIX };
 
 struct io_options {
     enum io_backend backend;
-    uint32_t ops_max;            /* disk operations in flight; more wait inside */
-    uint32_t recv_buffers;       /* shared receive buffers, power of two */
-    uint32_t recv_buffer_bytes;  /* size of each */
-    uint32_t file_threads;       /* posix body only */
-    int lock_fd;                 /* the store's lock file, or -1. The io_uring body registers it with
-                                    the ring, so that the lock outlives a killed process until its
-                                    last write has landed */
+    uint32_t ops_max;           /* disk operations in flight; more wait inside */
+    uint32_t recv_buffers;      /* shared receive buffers, power of two */
+    uint32_t recv_buffer_bytes; /* size of each */
+    uint32_t file_threads;      /* posix body only */
+    int lock_fd;                /* the store's lock file, or -1. The io_uring body registers it with
+                                   the ring, so that the lock outlives a killed process until its
+                                   last write has landed */
 };
 
 /* The defaults that a shard uses when nothing is configured. */
@@ -186,8 +186,8 @@ void io_recv_start(struct io *io, struct io_socket *socket, int fd, io_recv_fn *
 void io_recv_pause(struct io *io, struct io_socket *socket);
 void io_recv_resume(struct io *io, struct io_socket *socket);
 
-/* Closes the fd once an IO_SEND in flight on it has ended (it is shut down, so that comes soon), then
- * calls on_closed from io_poll. No on_recv after it returns. */
+/* Closes the fd once an IO_SEND in flight on it has ended (it is shut down, so that comes soon),
+ * then calls on_closed from io_poll. No on_recv after it returns. */
 void io_socket_close(struct io *io, struct io_socket *socket, io_closed_fn *on_closed);
 
 /* Sends without an operation if the kernel takes it at once: returns the bytes taken (maybe fewer
@@ -208,8 +208,9 @@ struct io_wait {
 NODISCARD int io_poll(struct io *io, const struct io_wait *wait);
 
 /* From any thread: makes the owner's current or next io_poll return. `from` is the caller's own io
- * (io_uring then queues a ring message, which leaves with from's next io_poll or io_destroy), or NULL on a
- * thread that has none. A caller that wakes often keeps a flag of its own to wake once. */
+ * (io_uring then queues a ring message, which leaves with from's next io_poll or io_destroy), or
+ * NULL on a thread that has none. A caller that wakes often keeps a flag of its own to wake once.
+ */
 void io_wake(struct io *io, struct io *from);
 
 struct io_stats {

@@ -1,5 +1,6 @@
 /*
- * socket: making and shaping sockets; synchronous and cheap, for any thread. Data flows through io.h.
+ * socket: making and shaping sockets; synchronous and cheap, for any thread. Data flows through
+ * io.h.
  */
 #ifndef IO_SOCKET_H
 #define IO_SOCKET_H
@@ -12,15 +13,16 @@
 
 enum { SOCKET_NAME_BYTES = 128 };
 
-/* A listening TCP socket on a numeric address (IPv4 or IPv6) with SO_REUSEADDR, TCP_NODELAY (inherited by
- * what it accepts) and, if `shared`, SO_REUSEPORT, so that each shard listens on its own. Port 0 picks
- * one. Returns the fd. */
+/* A listening TCP socket on a numeric address (IPv4 or IPv6) with SO_REUSEADDR, TCP_NODELAY
+ * (inherited by what it accepts) and, if `shared`, SO_REUSEPORT, so that each shard listens on its
+ * own. Port 0 picks one. Returns the fd. */
 NODISCARD int socket_listen_tcp(const char *address, uint16_t port, int backlog, bool shared);
 
 /* A listening unix socket; an old socket file is replaced; permissions are set before listen. */
 NODISCARD int socket_listen_unix(const char *path, uint32_t mode, int backlog);
 
-/* Whether somebody listens on the port already (SO_REUSEPORT would otherwise let us join silently). */
+/* Whether somebody listens on the port already (SO_REUSEPORT would otherwise let us join silently).
+ */
 bool socket_port_busy(const char *address, uint16_t port);
 
 uint16_t socket_port(int fd);
@@ -36,7 +38,8 @@ bool socket_is_unix(int fd);
 
 void socket_close(int fd);
 
-/* A blocking client for --healthcheck and tests: connects within timeout_ms, sends, reads one line. */
+/* A blocking client for --healthcheck and tests: connects within timeout_ms, sends, reads one line.
+ */
 NODISCARD int socket_ask(const char *address, uint16_t port, const char *request, char *reply,
                          size_t reply_bytes);
 
