@@ -16,6 +16,9 @@
 
 struct request;
 
+/* The Redis whose commands and replies we follow: libraries switch features by it. */
+#define REDIS_VERSION "7.2.5"
+
 /*
  * How a handler runs:
  *  - A data handler (CMD_KEYS) runs to completion on the shard that owns its keys and never
@@ -76,6 +79,9 @@ struct command {
     const char *categories; /* ACL categories: "@write @string @slow" */
     uint16_t index;         /* position in the table: statistics */
 };
+
+/* Builds the lookup; once, at start-up, before any other thread. */
+void commands_init(void);
 
 /* Top-level command or, for a container with args[1], its subcommand. NULL: unknown; *ret_container
  * is set to the container whose subcommand is unknown, else NULL. */

@@ -41,4 +41,34 @@ int cmd_incrby(struct request *request);
 int cmd_decrby(struct request *request);
 int cmd_incrbyfloat(struct request *request);
 
+/* keys.c */
+int cmd_del(struct request *request);
+int cmd_exists(struct request *request);
+int cmd_touch(struct request *request);
+int cmd_type(struct request *request);
+int cmd_rename(struct request *request);
+int cmd_renamenx(struct request *request);
+int cmd_copy(struct request *request);
+int copy_key_database(const struct slice *args, uint32_t argc, uint32_t key_index);
+
+/* expire.c */
+int cmd_expire(struct request *request);
+int cmd_pexpire(struct request *request);
+int cmd_expireat(struct request *request);
+int cmd_pexpireat(struct request *request);
+int cmd_ttl(struct request *request);
+int cmd_pttl(struct request *request);
+int cmd_expiretime(struct request *request);
+int cmd_pexpiretime(struct request *request);
+int cmd_persist(struct request *request);
+
+/* connection.c */
+int cmd_ping(struct request *request);
+int cmd_echo(struct request *request);
+int cmd_auth(struct request *request);
+int cmd_hello(struct request *request);
+int cmd_select(struct request *request);
+int cmd_quit(struct request *request);
+int cmd_reset(struct request *request);
+
 #endif
