@@ -125,7 +125,7 @@ void log_append(struct log_writer *writer, uint8_t type, const struct slice *par
 void log_flush(struct log_writer *writer);
 
 /* The end of what this writer has put into the stream: what its shard's readers may have seen lies
- * below. */
+ * below. Once something was dropped because of a failure: a position that is never reached. */
 struct lsn log_writer_end(const struct log_writer *writer);
 
 struct lsn log_reserved(const struct log *log);

@@ -43,6 +43,9 @@ enum {
 /* "Nothing in flight." */
 #define LOG_IDLE UINT64_MAX
 
+/* A position that is never reached. */
+#define LOG_NEVER UINT64_MAX
+
 /* A wake-up on its way to a shard; one for each shard, whoever sends it. */
 struct log_wake {
     struct message message;

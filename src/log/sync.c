@@ -259,6 +259,9 @@ static void sync_progress(struct log_writer *writer)
 void log_want_durable(struct log_writer *writer, struct lsn lsn)
 {
     struct log *log = writer->log;
+    if (log_failed(log)) {
+        return;
+    }
     ASSERT(lsn.value <= stream_reserved(log));
     if (stream_durable(log) >= lsn.value) {
         /* Maybe only since the caller looked: it counts on another pass. */

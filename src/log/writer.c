@@ -338,6 +338,9 @@ void log_flush(struct log_writer *writer)
             log_fail(log, writer->shard, err);
         }
     }
+    if (log_failed(log)) {
+        writer->end = LOG_NEVER; /* no gate opens for what was dropped */
+    }
     writer->frames = 0;
     writer->batch_bytes = 0;
     sync_arm_timer(writer);
