@@ -143,6 +143,26 @@ size_t number_format_ld_human(char *to, size_t to_bytes, long double value)
     return bytes;
 }
 
+size_t number_format_double(char *to, double value)
+{
+    if (isnan(value)) {
+        return (size_t)snprintf(to, NUMBER_DOUBLE_BYTES_MAX, "nan");
+    }
+    if (isinf(value)) {
+        return (size_t)snprintf(to, NUMBER_DOUBLE_BYTES_MAX, value > 0 ? "inf" : "-inf");
+    }
+    /* 17 digits always suffice; most numbers that people write need no more than 15. */
+    int bytes = 0;
+    for (int digits = 15; digits <= 17; digits++) {
+        bytes = snprintf(to, NUMBER_DOUBLE_BYTES_MAX, "%.*g", digits, value);
+        if (strtod(to, NULL) == value) {
+            break;
+        }
+    }
+    ASSERT(bytes > 0 && bytes < NUMBER_DOUBLE_BYTES_MAX);
+    return (size_t)bytes;
+}
+
 static uint64_t number_unit(struct slice unit)
 {
     static const struct {

@@ -45,6 +45,15 @@ NODISCARD int number_parse_ld(struct slice text, long double *ret_value);
  */
 size_t number_format_ld_human(char *to, size_t to_bytes, long double value);
 
+/* Room for any double as number_format_double prints it, NUL included. */
+#define NUMBER_DOUBLE_BYTES_MAX 32
+
+/*
+ * The shortest decimal text that reads back as the same double; "nan", "inf", "-inf". Writes a NUL
+ * too (NUMBER_DOUBLE_BYTES_MAX bytes of room). Returns the bytes without it.
+ */
+size_t number_format_double(char *to, double value);
+
 /*
  * An amount of memory as in redis.conf: digits and an optional unit in any case: b, k (1000), kb
  * (1024), m, mb, g, gb, t, tb. Returns 0, ERR_PROTOCOL for bad text, ERR_LIMIT when above 64 bits.

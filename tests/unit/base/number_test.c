@@ -204,6 +204,30 @@ Test(number, long_double_needs_its_room)
     cr_assert_eq(number_format_ld_human(large, 4900, 1e4932L), 0);
 }
 
+static void expect_double(double value, const char *wanted)
+{
+    char text[NUMBER_DOUBLE_BYTES_MAX];
+    size_t bytes = number_format_double(text, value);
+    cr_assert_str_eq(text, wanted);
+    cr_assert_eq(bytes, strlen(wanted));
+}
+
+Test(number, prints_the_shortest_double_that_reads_back)
+{
+    expect_double(0, "0");
+    expect_double(-0.0, "-0");
+    expect_double(1, "1");
+    expect_double(-2.5, "-2.5");
+    expect_double(0.1, "0.1");
+    expect_double(1.0 / 3, "0.3333333333333333");
+    expect_double(0.1 + 0.2, "0.30000000000000004");
+    expect_double(1e300, "1e+300");
+    expect_double(-2.2250738585072014e-308, "-2.2250738585072014e-308");
+    expect_double(NAN, "nan");
+    expect_double(INFINITY, "inf");
+    expect_double(-INFINITY, "-inf");
+}
+
 Test(number, parses_amounts_of_memory)
 {
     static const struct {
