@@ -1,4 +1,5 @@
-/* The life of a connection (the states are drawn in net_impl.h), and what the rooms above ask about one. */
+/* The life of a connection (the states are drawn in net_impl.h), and what the rooms above ask about
+ * one. */
 #include "base/logger.h"
 #include "base/mem.h"
 #include "net/net_impl.h"
@@ -113,7 +114,8 @@ void conn_end_if_done(struct conn *conn)
     if (conn->closing || conn->holds > 0 || unsent) {
         return;
     }
-    /* What a peer that has stopped sending had sent is still carried out, but for half a command. */
+    /* What a peer that has stopped sending had sent is still carried out, but for half a command.
+     */
     bool untaken = conn->waiting || (conn->input.bytes > 0 && conn->parser == NULL);
     if (conn->finishing || (conn->ended && !untaken)) {
         conn_close(conn);

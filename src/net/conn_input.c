@@ -1,16 +1,16 @@
 /*
  * From bytes to commands.
  *
- * Bytes are parsed where they lie: in the receive buffer that all connections share, or, when the connection
- * has untaken input already, behind that in a buffer of its own. Only what is not taken is copied. So an idle
- * connection owns neither a buffer nor a parser.
+ * Bytes are parsed where they lie: in the receive buffer that all connections share, or, when the
+ * connection has untaken input already, behind that in a buffer of its own. Only what is not taken
+ * is copied. So an idle connection owns neither a buffer nor a parser.
  *
- * Commands are gathered into the net's one batch before any of them runs, so that the callee can look ahead. Their
- * arguments stand in the batch's slots; a command whose arguments can't (too many, or unquoted elsewhere) stays in
- * the parser's own table and ends the batch.
+ * Commands are gathered into the net's one batch before any of them runs, so that the callee can
+ * look ahead. Their arguments stand in the batch's slots; a command whose arguments can't (too
+ * many, or unquoted elsewhere) stays in the parser's own table and ends the batch.
  *
- * conn->parser is set exactly when the bytes at the start of conn->input are half a command that it has seen. What
- * on_commands leaves is only bytes; it is parsed again later.
+ * conn->parser is set exactly when the bytes at the start of conn->input are half a command that it
+ * has seen. What on_commands leaves is only bytes; it is parsed again later.
  */
 #include "base/bytes.h"
 #include "base/logger.h"
@@ -19,9 +19,9 @@
 enum { INPUT_SHRINK_BYTES = 64 * 1024 }; /* a larger buffer is not kept for little */
 
 enum gather_end {
-    GATHER_FULL,   /* run the batch, then go on */
-    GATHER_USED,   /* the window is used up */
-    GATHER_MORE,   /* half a command is left; its state is in the connection's parser or the net's */
+    GATHER_FULL, /* run the batch, then go on */
+    GATHER_USED, /* the window is used up */
+    GATHER_MORE, /* half a command is left; its state is in the connection's parser or the net's */
     GATHER_BROKEN, /* not the protocol, at `at` */
 };
 
@@ -65,9 +65,9 @@ static bool gather_whole(struct net *net, struct gather *gather)
     struct net_batch *batch = net->batch;
     struct slice *args = batch->slots + batch->slots_used;
     uint32_t argc = 0;
-    size_t used = resp_parse_whole(slice_skip(gather->window, gather->at),
-                                   gather->limits.bulk_bytes_max, args,
-                                   NET_ARG_SLOTS - batch->slots_used, &argc);
+    size_t used =
+        resp_parse_whole(slice_skip(gather->window, gather->at), gather->limits.bulk_bytes_max,
+                         args, NET_ARG_SLOTS - batch->slots_used, &argc);
     if (used == 0) {
         return false;
     }
@@ -139,7 +139,8 @@ bool conn_can_take(const struct conn *conn)
 static void conn_protocol_error(struct conn *conn, const char *text)
 {
     if (conn->holds > 0) {
-        /* Earlier commands still owe their replies; the bytes stay and are looked at again after them. */
+        /* Earlier commands still owe their replies; the bytes stay and are looked at again after
+         * them. */
         conn->error_waits = true;
         return;
     }
@@ -158,6 +159,7 @@ static void conn_adopt_parser(struct conn *conn, size_t need_bytes)
     if (conn->parser == NULL) {
         struct resp_parser *fresh;
         if (net_parser_get(net, &fresh) != 0) {
+            resp_parser_reset(net->parser);
             conn_close_logged(conn, "Out of memory, closing client");
             return;
         }
@@ -174,8 +176,8 @@ static bool conn_run_batch(struct conn *conn, size_t *at)
     const struct net_batch *batch = net->batch;
     conn->taking = true;
     conn->resumed = false;
-    uint32_t taken = net->handlers.on_commands(net->handlers.context, conn, batch->commands,
-                                               batch->count);
+    uint32_t taken =
+        net->handlers.on_commands(net->handlers.context, conn, batch->commands, batch->count);
     conn->taking = false;
     ASSERT(taken <= batch->count);
     conn_check_output(conn);
@@ -224,7 +226,8 @@ static bool conn_take_batch(struct conn *conn, struct slice window, size_t *at)
         conn_put_parser(conn);
         return false;
     }
-    /* What is broken after a batch is parsed again: the limits may have changed, by AUTH for one. */
+    /* What is broken after a batch is parsed again: the limits may have changed, by AUTH for one.
+     */
     if (end == GATHER_BROKEN && net->batch->count == 0) {
         conn_protocol_error(conn, gather.command.error_text);
         conn_put_parser(conn);
@@ -267,8 +270,8 @@ void conn_drop_input(struct conn *conn)
     buffer_release(&conn->input);
 }
 
-/* Keeps what could not be taken. The buffer doubles as bytes arrive, but not beyond what the half command
- * in it needs, so that a large value ends with a buffer of its size. */
+/* Keeps what could not be taken. The buffer doubles as bytes arrive, but not beyond what the half
+ * command in it needs, so that a large value ends with a buffer of its size. */
 static void conn_keep(struct conn *conn, struct slice bytes)
 {
     if (bytes.bytes == 0 || conn->closing || conn->finishing) {
@@ -399,8 +402,10 @@ void conn_on_recv(struct io_socket *socket, const uint8_t *data, int32_t bytes)
         conn_keep(conn, slice_skip(arrived, used));
     } else {
         conn_keep(conn, arrived);
-        if (!conn->closing && conn_can_take(conn)) {
+        if (conn_can_take(conn)) {
             conn_take_input(conn);
+        } else {
+            conn_check_stranger(conn);
         }
     }
     conn_settle_input(conn);

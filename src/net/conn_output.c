@@ -1,13 +1,13 @@
 /*
  * From replies to the wire.
  *
- * Replies are written into conn->open. In the REPLY hook it is sealed: it becomes a parcel with a gate, behind
- * those of earlier passes. The first parcel of a connection whose gate is open is sent, in pieces of
- * NET_SEND_BYTES_MAX, one at a time; a parcel whose gate is closed keeps those behind it waiting. So replies
- * leave in order, and none before its gate opens.
+ * Replies are written into conn->open. In the REPLY hook it is sealed: it becomes a parcel with a
+ * gate, behind those of earlier passes. The first parcel of a connection whose gate is open is
+ * sent, in pieces of NET_SEND_BYTES_MAX, one at a time; a parcel whose gate is closed keeps those
+ * behind it waiting. So replies leave in order, and none before its gate opens.
  *
- * A gate is a number, and gates open in ascending order: what is known about two numbers in a pass (the highest
- * that is open, the lowest that is closed) answers for nearly all others.
+ * A gate is a number, and gates open in ascending order: what is known about two numbers in a pass
+ * (the highest that is open, the lowest that is closed) answers for nearly all others.
  *
  * Memory of an open output comes from the net's spare buffers and goes back as soon as it is empty.
  */
@@ -89,8 +89,8 @@ struct output *conn_output(struct conn *conn)
 {
     if (conn->open.bytes.data == NULL) {
         uint64_t hard_bytes = conn->net->limits.output_hard_bytes;
-        conn->open.bytes.bytes_max = hard_bytes > 0 ? max_u64(hard_bytes, NET_OUTPUT_BYTES_MIN)
-                                                    : SIZE_MAX;
+        conn->open.bytes.bytes_max =
+            hard_bytes > 0 ? max_u64(hard_bytes, NET_OUTPUT_BYTES_MIN) : SIZE_MAX;
         spare_get_buffer(conn->net, &conn->open.bytes);
     }
     return &conn->open;
@@ -131,8 +131,7 @@ uint64_t conn_unsent_bytes(const struct conn *conn)
 uint64_t conn_output_capacity(const struct conn *conn)
 {
     uint64_t bytes = conn->open.bytes.capacity;
-    LIST_FOREACH(&conn->parcels, node)
-    {
+    LIST_FOREACH (&conn->parcels, node) {
         const struct parcel *parcel = container_of(node, struct parcel, node);
         bytes += sizeof(*parcel) + parcel->output.bytes.capacity;
     }
@@ -150,8 +149,8 @@ void conn_drop_outputs(struct conn *conn)
 
 /* ---- limits ---- */
 
-/* What the unsent replies hold in memory of their own: values that are sent from where they are belong to
- * others, and a single one may be larger than any sensible limit. */
+/* What the unsent replies hold in memory of their own: values that are sent from where they are
+ * belong to others, and a single one may be larger than any sensible limit. */
 static uint64_t conn_copied_bytes(const struct conn *conn)
 {
     return conn->sealed_copied + conn->open.bytes.bytes;
@@ -164,11 +163,16 @@ static uint64_t conn_pause_bytes(struct conn *conn)
                                            : NET_UNAUTH_PAUSE_BYTES;
 }
 
+static void conn_close_for_output(struct conn *conn)
+{
+    conn->net->stats.output_limit_closes++;
+    conn_close_logged(conn, "Closing client that reached output buffer limits");
+}
+
 void conn_check_output(struct conn *conn)
 {
-    if (conn->open.broken) {
-        conn->net->stats.output_limit_closes++;
-        conn_close_logged(conn, "Closing client that reached output buffer limits");
+    if (conn->open.broken && !conn->closing) {
+        conn_close_for_output(conn);
     } else if (conn_unsent_bytes(conn) > NET_UNAUTH_PAUSE_BYTES &&
                conn_unsent_bytes(conn) > conn_pause_bytes(conn)) {
         conn->output_full = true;
@@ -193,6 +197,9 @@ static void conn_check_drained(struct conn *conn)
 void conn_check_soft_limit(struct conn *conn)
 {
     const struct net_limits *limits = &conn->net->limits;
+    if (conn->closing) {
+        return;
+    }
     if (limits->output_soft_bytes == 0 || conn_copied_bytes(conn) <= limits->output_soft_bytes) {
         conn->soft_since_ns = 0;
         return;
@@ -206,22 +213,24 @@ void conn_check_soft_limit(struct conn *conn)
     }
 }
 
+void conn_check_stranger(struct conn *conn)
+{
+    bool above = conn->sealed_bytes > 0 && conn_unsent_bytes(conn) > NET_UNAUTH_OUTPUT_MAX;
+    if (above && !conn->closing && !net_is_authenticated(conn->net, conn)) {
+        conn_close_for_output(conn);
+    }
+}
+
 /* Before new output is sealed behind what is still unsent. */
 static void conn_check_hard_limits(struct conn *conn)
 {
-    struct net *net = conn->net;
-    uint64_t hard_bytes = net->limits.output_hard_bytes;
-    bool above = conn->open.broken || (hard_bytes > 0 && conn_copied_bytes(conn) > hard_bytes);
-    /* Who has not authenticated gets no more than one pass's replies without reading them. */
-    bool above_unauth = conn->sealed_bytes > 0 &&
-                        conn_unsent_bytes(conn) > NET_UNAUTH_OUTPUT_MAX &&
-                        !net_is_authenticated(net, conn);
-    if (above || above_unauth) {
-        net->stats.output_limit_closes++;
-        conn_close_logged(conn, "Closing client that reached output buffer limits");
-    } else {
-        conn_check_soft_limit(conn);
+    uint64_t hard_bytes = conn->net->limits.output_hard_bytes;
+    if (conn->open.broken || (hard_bytes > 0 && conn_copied_bytes(conn) > hard_bytes)) {
+        conn_close_for_output(conn);
+        return;
     }
+    conn_check_stranger(conn);
+    conn_check_soft_limit(conn);
 }
 
 /* ---- gates ---- */
@@ -230,9 +239,8 @@ static uint64_t net_gate_now(struct net *net)
 {
     if (!net->gate_known) {
         net->gate_known = true;
-        net->gate_now = net->handlers.gate_now == NULL
-                            ? 0
-                            : net->handlers.gate_now(net->handlers.context);
+        net->gate_now =
+            net->handlers.gate_now == NULL ? 0 : net->handlers.gate_now(net->handlers.context);
     }
     return net->gate_now;
 }
@@ -255,7 +263,8 @@ static bool net_gate_is_open(struct net *net, uint64_t gate)
 
 /* ---- sealing ---- */
 
-/* The parcel that takes `gate`'s replies too, if there is one: the last, unless it is being sent. */
+/* The parcel that takes `gate`'s replies too, if there is one: the last, unless it is being sent.
+ */
 static struct parcel *conn_parcel_to_join(struct conn *conn, uint64_t gate)
 {
     struct list_node *node = list_last(&conn->parcels);
@@ -263,8 +272,8 @@ static struct parcel *conn_parcel_to_join(struct conn *conn, uint64_t gate)
         return NULL;
     }
     struct parcel *last = container_of(node, struct parcel, node);
-    bool alike = last->gate == gate || (net_gate_is_open(conn->net, last->gate) &&
-                                        net_gate_is_open(conn->net, gate));
+    bool alike = last->gate == gate ||
+                 (net_gate_is_open(conn->net, last->gate) && net_gate_is_open(conn->net, gate));
     /* With many waiting, the newest share a gate: those before them keep going out. */
     return alike || conn->parcels_count >= NET_PARCELS_MAX ? last : NULL;
 }
@@ -415,8 +424,7 @@ static void conn_output_pass(struct conn *conn)
         list_push_back(&net->sends, &conn->node_output);
         net->sends_count++;
     } else {
-        const struct parcel *last =
-            container_of(list_last(&conn->parcels), struct parcel, node);
+        const struct parcel *last = container_of(list_last(&conn->parcels), struct parcel, node);
         net->gate_wanted = max_u64(net->gate_wanted, max_u64(first->gate, last->gate));
         list_push_back(&net->gated, &conn->node_output);
     }

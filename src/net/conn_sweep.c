@@ -1,7 +1,8 @@
 /*
- * The coarse clock of connections: once a second all are looked at for what has taken too long, a part of the
- * table at a time, so that ten thousand of them don't hold up a pass.
+ * The coarse clock of connections: once a second all are looked at for what has taken too long, a
+ * part of the table at a time, so that ten thousand of them don't hold up a pass.
  */
+#include "base/logger.h"
 #include "net/net_impl.h"
 
 static bool conn_older(int64_t now_ns, int64_t since_ns, uint32_t seconds)
@@ -19,7 +20,8 @@ static void conn_sweep(struct net *net, struct conn *conn, int64_t now_ns)
     if ((conn->finishing || conn->ended) && conn_older(now_ns, conn->active_ns, NET_LINGER_S)) {
         conn_close(conn);
     } else if (idle && conn_older(now_ns, conn->active_ns, limits->idle_timeout_s)) {
-        conn_close_logged(conn, "Closing idle client");
+        LOGGER_VERBOSE("Closing idle client: id=%llu", (unsigned long long)conn->id);
+        conn_close(conn);
     } else if (conn->parser != NULL && conn_can_take(conn) &&
                conn_older(now_ns, conn->active_ns, limits->request_timeout_s)) {
         conn_close_logged(conn, "Closing client whose request stopped in the middle");
@@ -31,8 +33,8 @@ static void conn_sweep(struct net *net, struct conn *conn, int64_t now_ns)
     }
 }
 
-/* One step: some slots from sweep_slot on. The table may have grown since the last one; then some are looked at
- * twice or only the next time. */
+/* One step: some slots from sweep_slot on. The table may have grown since the last one; then some
+ * are looked at twice or only the next time. */
 static void sweep_step(struct shard *shard, struct shard_timer *timer)
 {
     struct net *net = container_of(timer, struct net, sweep_timer);

@@ -1,4 +1,5 @@
-/* Accepting: listeners of a net, the limit on clients, and a bound on how many connections one pass opens. */
+/* Accepting: listeners of a net, the limit on clients, and a bound on how many connections one pass
+ * opens. */
 #include <string.h>
 
 #include "base/logger.h"

@@ -86,8 +86,8 @@ void net_set_limits(struct net *net, const struct net_limits *limits)
 
 /* ---- hooks ---- */
 
-/* First thing of a pass: new connections, and connections that may go on with what lies in their input. Those that
- * become ready meanwhile have their turn in the next pass. */
+/* First thing of a pass: new connections, and connections that may go on with what lies in their
+ * input. Those that become ready meanwhile have their turn in the next pass. */
 static bool net_pass_hook(struct shard *shard, void *argument)
 {
     (void)shard;
@@ -105,8 +105,8 @@ static bool net_pass_hook(struct shard *shard, void *argument)
 
 static void net_tell_busy(struct net *net)
 {
-    uint32_t active = net->epoch_active > net->epoch_active_before ? net->epoch_active
-                                                                    : net->epoch_active_before;
+    uint32_t active =
+        net->epoch_active > net->epoch_active_before ? net->epoch_active : net->epoch_active_before;
     if (active != net->hint_told) {
         net->hint_told = active;
         shard_set_busy_hint(net->shard, active);
@@ -261,8 +261,7 @@ static void net_close_timeout(struct shard *shard, struct shard_timer *timer)
 {
     (void)shard;
     struct net *net = container_of(timer, struct net, close_timer);
-    LIST_FOREACH_SAFE(&net->all, node)
-    {
+    LIST_FOREACH_SAFE (&net->all, node) {
         conn_close(container_of(node, struct conn, node_all));
     }
 }
@@ -270,8 +269,7 @@ static void net_close_timeout(struct shard *shard, struct shard_timer *timer)
 void net_close_all(struct net *net, uint32_t timeout_ms)
 {
     net_stop_listening(net);
-    LIST_FOREACH_SAFE(&net->all, node)
-    {
+    LIST_FOREACH_SAFE (&net->all, node) {
         conn_close_after_reply(container_of(node, struct conn, node_all));
     }
     shard_timer_arm(net->shard, &net->close_timer, (int64_t)timeout_ms * 1000000,

@@ -106,8 +106,9 @@ struct conn *net_next(struct net *net, struct conn *conn);
 struct output *conn_output(struct conn *conn);
 /* Something was written outside of on_commands: sends at the end of this pass. */
 void conn_output_ready(struct conn *conn);
-/* Whether so much is unsent that no more commands should be carried out for now: on_commands may look after each
- * large reply and take no further commands. What is left comes again by itself once enough has been sent. */
+/* Whether so much is unsent that no more commands should be carried out for now: on_commands may
+ * look after each large reply and take no further commands. What is left comes again by itself once
+ * enough has been sent. */
 bool conn_output_is_full(struct conn *conn);
 /* Raises the gate of what is in the open output (a reply that came from another shard). */
 void conn_raise_gate(struct conn *conn, uint64_t gate);

@@ -8,8 +8,9 @@
  *       └──conn_close, errors, limits──▶ closing ──safe point──▶ socket closes ──io──▶ closed
  *     closed ──no holds──▶ dead ──safe point──▶ freed
  *
- * The safe point is the end of the REPLY hook: nothing of net is on the stack there, so no pointer to a connection
- * that is freed there can be in use. A closing connection is in no list but net->closing.
+ * The safe point is the end of the REPLY hook: nothing of net is on the stack there, so no pointer
+ * to a connection that is freed there can be in use. A closing connection is in no list but
+ * net->closing.
  */
 #ifndef NET_NET_IMPL_H
 #define NET_NET_IMPL_H
@@ -26,27 +27,27 @@
 
 enum {
     NET_LISTENERS_MAX = 16,
-    NET_ACCEPTS_PASS_MAX = 32,      /* connections opened in one pass */
-    NET_ACCEPT_QUEUE_MAX = 256,     /* accepted and waiting for a later pass */
-    NET_ARG_SLOTS = 512,            /* arguments of one batch */
-    NET_BATCHES_TURN_MAX = 64,      /* batches of one connection before others have their turn */
+    NET_ACCEPTS_PASS_MAX = 32,       /* connections opened in one pass */
+    NET_ACCEPT_QUEUE_MAX = 256,      /* accepted and waiting for a later pass */
+    NET_ARG_SLOTS = 512,             /* arguments of one batch */
+    NET_BATCHES_TURN_MAX = 64,       /* batches of one connection before others have their turn */
     NET_INPUT_PENDING_MAX = 1 << 20, /* unread commands of a connection before receiving pauses */
-    NET_SPARES_MAX = 128,           /* of each kind: output buffers, parcels, parsers */
-    NET_SPARE_BYTES_MAX = 4 << 20,  /* output buffers kept, in all */
-    NET_OUTPUT_BYTES_MIN = 4096,    /* first size of an output buffer */
-    NET_SEND_PARTS = 16,            /* iovecs of one send */
-    NET_SEND_BYTES_MAX = 1 << 20,   /* of one send: so that progress shows */
-    NET_SENDS_NOW_MAX = 2,          /* so many connections are sent to without an operation */
-    NET_PARCELS_MAX = 8,            /* sealed outputs of a connection that wait apart */
+    NET_SPARES_MAX = 128,            /* of each kind: output buffers, parcels, parsers */
+    NET_SPARE_BYTES_MAX = 4 << 20,   /* output buffers kept, in all */
+    NET_OUTPUT_BYTES_MIN = 4096,     /* first size of an output buffer */
+    NET_SEND_PARTS = 16,             /* iovecs of one send */
+    NET_SEND_BYTES_MAX = 1 << 20,    /* of one send: so that progress shows */
+    NET_SENDS_NOW_MAX = 2,           /* so many connections are sent to without an operation */
+    NET_PARCELS_MAX = 8,             /* sealed outputs of a connection that wait apart */
     NET_UNAUTH_OUTPUT_MAX = 1024,
     NET_UNAUTH_PAUSE_BYTES = 16 * 1024,
-    NET_LINGER_S = 10,              /* a connection that is to end and makes no progress */
-    NET_SWEEP_SLOTS = 256,          /* slots of the table looked at in one step of the sweep */
+    NET_LINGER_S = 10,     /* a connection that is to end and makes no progress */
+    NET_SWEEP_SLOTS = 256, /* slots of the table looked at in one step of the sweep */
 };
 
-#define NET_SWEEP_NS INT64_C(1000000000)     /* between two sweeps */
-#define NET_SWEEP_STEP_NS INT64_C(5000000)   /* between two steps of one */
-#define NET_EPOCH_SHIFT 20                   /* about 1 ms: the window of "active" connections */
+#define NET_SWEEP_NS INT64_C(1000000000)   /* between two sweeps */
+#define NET_SWEEP_STEP_NS INT64_C(5000000) /* between two steps of one */
+#define NET_EPOCH_SHIFT 20                 /* about 1 ms: the window of "active" connections */
 
 /* A sealed output on its way out. */
 struct parcel {
@@ -67,29 +68,29 @@ struct conn {
     struct conn *table_next;
     int fd;
     uint32_t holds;
-    uint32_t epoch;         /* the last in which it was active */
+    uint32_t epoch; /* the last in which it was active */
 
     bool is_unix, is_local;
-    bool owes_close;        /* on_open has run: on_close is due */
-    bool taking;            /* inside on_commands */
-    bool waiting;           /* on_commands left some; until conn_resume */
-    bool resumed;           /* conn_resume during on_commands */
-    bool output_full;       /* too much unsent: takes no commands */
-    bool error_waits;       /* a protocol error behind commands that are under way */
+    bool owes_close;  /* on_open has run: on_close is due */
+    bool taking;      /* inside on_commands */
+    bool waiting;     /* on_commands left some; until conn_resume */
+    bool resumed;     /* conn_resume during on_commands */
+    bool output_full; /* too much unsent: takes no commands */
+    bool error_waits; /* a protocol error behind commands that are under way */
     bool recv_paused;
-    bool sending;           /* the first parcel is with the kernel */
+    bool sending; /* the first parcel is with the kernel */
     bool finishing, ended, closing, closed;
 
-    struct output open;     /* being written */
-    struct list parcels;    /* sealed, in order; the first may be with the kernel */
+    struct output open;  /* being written */
+    struct list parcels; /* sealed, in order; the first may be with the kernel */
     uint32_t parcels_count;
     uint64_t open_gate;     /* raised for what is in `open` */
     uint64_t sealed_bytes;  /* of parcels, not yet sent */
     uint64_t sealed_copied; /* memory of parcels: bytes without references */
     int64_t soft_since_ns;  /* above the soft limit since; 0: is not */
 
-    struct buffer input;    /* not taken yet; empty memory while idle */
-    size_t input_need;      /* what the half-received command needs at least */
+    struct buffer input;        /* not taken yet; empty memory while idle */
+    size_t input_need;          /* what the half-received command needs at least */
     struct resp_parser *parser; /* of the half-received command at the start of input, or NULL */
 
     int64_t opened_ms;
@@ -144,7 +145,7 @@ struct net {
     struct list closing; /* to be closed at the safe point */
     struct list dead;    /* to be freed at the safe point */
     uint32_t sends_count;
-    uint32_t unfreed;    /* connections that exist, in whatever state */
+    uint32_t unfreed; /* connections that exist, in whatever state */
 
     /* What is known about gates in this pass. */
     bool gate_known;
@@ -193,11 +194,13 @@ bool listener_open_accepted(struct net *net);
 
 /* ---- conn.c ---- */
 
-/* Makes a connection of fd, which it takes over. NULL without memory or if on_open refused: fd is closed. */
+/* Makes a connection of fd, which it takes over. NULL without memory or if on_open refused: fd is
+ * closed. */
 struct conn *conn_create(struct net *net, int fd, bool is_unix);
 /* The safe point: closes and frees what is due. */
 void conns_settle(struct net *net);
-/* After something ended for this connection: whether it can be closed is looked at in the REPLY hook. */
+/* After something ended for this connection: whether it can be closed is looked at in the REPLY
+ * hook. */
 void conn_check_end(struct conn *conn);
 /* Closes it if it is to end and nothing is left to do for it. */
 void conn_end_if_done(struct conn *conn);
@@ -222,6 +225,9 @@ uint64_t conn_unsent_bytes(const struct conn *conn);
 void conn_settle_output(struct conn *conn);
 /* After commands wrote: closes if the output broke, stops taking if too much is unsent. */
 void conn_check_output(struct conn *conn);
+/* Who has not authenticated gets no more than one pass's replies without reading them: when there
+ * is new output or input while older output waits, the connection is closed. */
+void conn_check_stranger(struct conn *conn);
 /* Closes at the soft limit; part of the sweep. */
 void conn_check_soft_limit(struct conn *conn);
 void conn_drop_outputs(struct conn *conn);

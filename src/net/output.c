@@ -1,7 +1,7 @@
 /*
- * The output of struct output (reply.h): bytes, and references to values that stay where they are. A reference
- * stands at a position of the byte stream `bytes`: what is sent is bytes[0, position of ref 0), ref 0,
- * bytes[position of ref 0, position of ref 1), ref 1 ... and the rest of the bytes.
+ * The output of struct output (reply.h): bytes, and references to values that stay where they are.
+ * A reference stands at a position of the byte stream `bytes`: what is sent is bytes[0, position of
+ * ref 0), ref 0, bytes[position of ref 0, position of ref 1), ref 1 ... and the rest of the bytes.
  */
 #include "net/output.h"
 

@@ -1,5 +1,6 @@
 /*
- * output: what the writers of replies and the sender need of struct output beyond reply.h. For net only.
+ * output: what the writers of replies and the sender need of struct output beyond reply.h. For net
+ * only.
  */
 #ifndef NET_OUTPUT_H
 #define NET_OUTPUT_H
@@ -15,8 +16,8 @@ struct output_ref {
     void *owner;
 };
 
-/* Room for `bytes` more bytes behind the last; the caller writes there and adds what it wrote to output->bytes.bytes.
- * NULL when there is none: the output is broken then. */
+/* Room for `bytes` more bytes behind the last; the caller writes there and adds what it wrote to
+ * output->bytes.bytes. NULL when there is none: the output is broken then. */
 uint8_t *output_room(struct output *output, size_t bytes);
 
 /* release(owner) is called exactly once, here already if the output is broken. */

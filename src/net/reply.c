@@ -246,7 +246,8 @@ void reply_null_array(struct reply *reply)
 
 /* ---- aggregates ---- */
 
-/* The header line of `count` entries of `kind` ('*', '%', '~', '>'), as this client's version has it. */
+/* The header line of `count` entries of `kind` ('*', '%', '~', '>'), as this client's version has
+ * it. */
 static size_t aggregate_header(const struct reply *reply, char *to, char kind, uint64_t count)
 {
     if (reply->resp >= 3) {

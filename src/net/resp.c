@@ -30,9 +30,9 @@ struct resp_parser {
     uint32_t args_capacity;
     const uint8_t *base; /* where the window was when `args` were made */
     size_t pos;
-    size_t scanned;      /* searched for the end of the line up to here; >= pos */
-    size_t bulk_bytes;   /* in BULK */
-    struct slice *args;  /* args_inline, or owned */
+    size_t scanned;     /* searched for the end of the line up to here; >= pos */
+    size_t bulk_bytes;  /* in BULK */
+    struct slice *args; /* args_inline, or owned */
     struct slice args_inline[RESP_ARGS_INLINE];
     struct buffer storage; /* the arguments of an inline command that had quotes */
     char error[RESP_ERROR_BYTES];
@@ -100,15 +100,15 @@ size_t resp_parser_memory_bytes(const struct resp_parser *parser)
     return bytes;
 }
 
-/* Makes room for argument number argc. The table grows by half with what has arrived (an argument has at least six
- * bytes on the wire, so it stays below four times that), never to a declared count. */
+/* Makes room for argument number argc. The table grows by half with what has arrived (an argument
+ * has at least six bytes on the wire, so it stays below four times that), never to a declared
+ * count. */
 static int parser_grow_table(struct resp_parser *parser, uint32_t wanted)
 {
     uint32_t capacity = parser->args_capacity + parser->args_capacity / 2;
     capacity = wanted > capacity ? wanted : capacity;
     bool owned = parser->args != parser->args_inline;
-    struct slice *args =
-        mem_realloc(owned ? parser->args : NULL, (size_t)capacity * sizeof(*args));
+    struct slice *args = mem_realloc(owned ? parser->args : NULL, (size_t)capacity * sizeof(*args));
     if (args == NULL) {
         return ERR_MEMORY;
     }
@@ -183,8 +183,9 @@ static enum resp_result result_unexpected(struct resp_parser *parser, uint8_t by
 
 enum line_result { LINE_MORE, LINE_FOUND, LINE_TOO_LONG };
 
-/* Looks for `end` in the line that starts at pos, from where the last search stopped. The limit is on the line, not on
- * the window, so that how the bytes were cut into packets makes no difference. */
+/* Looks for `end` in the line that starts at pos, from where the last search stopped. The limit is
+ * on the line, not on the window, so that how the bytes were cut into packets makes no difference.
+ */
 static enum line_result line_find(struct resp_parser *parser, struct slice window, uint8_t end,
                                   size_t *ret_at)
 {
@@ -216,7 +217,8 @@ static const struct header_texts bulk_texts = {
     "Protocol error: invalid bulk length",
 };
 
-/* Reads the number of a "*n" or "$n" line and moves behind the line. RESP_COMMAND stands for "done". */
+/* Reads the number of a "*n" or "$n" line and moves behind the line. RESP_COMMAND stands for
+ * "done". */
 static enum resp_result header_parse(struct resp_parser *parser, struct slice window,
                                      const struct header_texts *texts, int64_t *ret_number,
                                      struct resp_command *ret_command)
@@ -356,7 +358,8 @@ static int inline_split_plain(struct resp_parser *parser, struct slice line)
     return 0;
 }
 
-/* Words with quotes: their bytes differ from those on the wire, so they get a place of their own. */
+/* Words with quotes: their bytes differ from those on the wire, so they get a place of their own.
+ */
 static int inline_split_quoted(struct resp_parser *parser, struct slice line)
 {
     uint32_t words = 0;
@@ -399,12 +402,11 @@ static enum resp_result inline_parse(struct resp_parser *parser, struct slice wi
     if (line.bytes > 0 && line.data[line.bytes - 1] == '\r') {
         line.bytes--;
     }
-    int err = line_is_plain(line) ? inline_split_plain(parser, line)
-                                  : inline_split_quoted(parser, line);
+    int err =
+        line_is_plain(line) ? inline_split_plain(parser, line) : inline_split_quoted(parser, line);
     if (err != 0) {
-        const char *text = err == ERR_MEMORY
-                               ? "Protocol error: out of memory"
-                               : "Protocol error: unbalanced quotes in request";
+        const char *text = err == ERR_MEMORY ? "Protocol error: out of memory"
+                                             : "Protocol error: unbalanced quotes in request";
         return result_broken(parser, text, ret_command);
     }
     parser->pos = at + 1;

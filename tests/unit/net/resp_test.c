@@ -40,8 +40,9 @@ static void note(struct buffer *out, const struct resp_command *command)
     cr_assert_eq(buffer_append_byte(out, ']'), 0);
 }
 
-/* Feeds `input` so that the window grows as bytes "arrive" in pieces ending at each of cuts[]. The window is a fresh
- * copy each time: whoever kept a pointer into an old one is found by ASan. Returns false after an error. */
+/* Feeds `input` so that the window grows as bytes "arrive" in pieces ending at each of cuts[]. The
+ * window is a fresh copy each time: whoever kept a pointer into an old one is found by ASan.
+ * Returns false after an error. */
 static bool run_pieces(struct slice input, const size_t *cuts, size_t cuts_count,
                        const struct resp_limits *with, struct buffer *out)
 {
@@ -454,8 +455,7 @@ Test(resp, carries_no_state_from_an_empty_or_broken_request_to_the_next)
     resp_parser_reset(parser);
     cr_assert_eq(resp_parse(parser, &limits, text(""), &command), RESP_MORE);
     cr_assert(!resp_parser_in_command(parser));
-    cr_assert_eq(resp_parse(parser, &limits, text("*1\r\n$4\r\nPING\r\n"), &command),
-                 RESP_COMMAND);
+    cr_assert_eq(resp_parse(parser, &limits, text("*1\r\n$4\r\nPING\r\n"), &command), RESP_COMMAND);
     cr_assert_eq(command.argc, 1);
     cr_assert(slice_equal(command.args[0], text("PING")));
     resp_parser_destroy(parser);
