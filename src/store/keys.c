@@ -62,6 +62,24 @@ static inline int compare_run(const uint8_t *a, const uint8_t *b, size_t bytes)
     return order_u64(load_be64(a + bytes - 8), load_be64(b + bytes - 8));
 }
 
+/* Whether two runs are equal; cheaper than their order. */
+static inline __attribute__((always_inline)) bool equal_run(const uint8_t *a, const uint8_t *b,
+                                                            size_t bytes)
+{
+    if (bytes < 4) {
+        return load_tiny(a, bytes) == load_tiny(b, bytes);
+    }
+    if (bytes < 8) {
+        return ((load_le32(a) ^ load_le32(b)) |
+                (load_le32(a + bytes - 4) ^ load_le32(b + bytes - 4))) == 0;
+    }
+    if (UNLIKELY(bytes > 16)) {
+        return memcmp(a, b, bytes) == 0;
+    }
+    return ((load_le64(a) ^ load_le64(b)) |
+            (load_le64(a + bytes - 8) ^ load_le64(b + bytes - 8))) == 0;
+}
+
 /* The bytes that two runs of `bytes` bytes share at the start. */
 static inline size_t common_run(const uint8_t *a, const uint8_t *b, size_t bytes)
 {
@@ -310,17 +328,14 @@ static inline int compare_rest(const uint8_t *page, uint32_t index, struct slice
     return (own.bytes > suffix.bytes) - (own.bytes < suffix.bytes);
 }
 
-/* The lower bound among keys of one head, from `low` on; `low` is known to be below the key if it
- * has that head. */
-static uint32_t find_in_run(const uint8_t *page, uint32_t low, uint32_t head, struct slice suffix,
-                            bool *ret_found)
+/* The lower bound among the keys from `low` on that have this head. */
+static __attribute__((noinline)) uint32_t
+find_in_run(const uint8_t *page, uint32_t low, uint32_t head, struct slice suffix, bool *ret_found)
 {
     uint32_t high = page_keys(page);
-    *ret_found = false;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
-        uint32_t other = head_at(page, middle);
-        int order = other != head ? 1 : compare_rest(page, middle, suffix);
+        int order = head_at(page, middle) != head ? 1 : compare_rest(page, middle, suffix);
         if (order == 0) {
             *ret_found = true;
             return middle;
@@ -328,36 +343,47 @@ static uint32_t find_in_run(const uint8_t *page, uint32_t low, uint32_t head, st
         low = order < 0 ? middle + 1 : low;
         high = order < 0 ? high : middle;
     }
+    *ret_found = false;
     return low;
 }
 
 /* The key does not have the page's prefix: everything is above or everything is below it. */
-static uint32_t find_outside(const uint8_t *page, struct slice key)
+static __attribute__((noinline)) uint32_t find_outside(const uint8_t *page, struct slice key,
+                                                       bool *ret_found)
 {
     struct slice prefix = slice_of(page + PAGE_HEADER_BYTES, page_prefix_bytes(page));
+    *ret_found = false;
     return slice_compare(key, prefix) < 0 ? 0 : page_keys(page);
 }
 
+/*
+ * The quick way is for a key that is there, alone with its head, or whose head is not there;
+ * *ret_found is written last, since a store through it makes the compiler load everything of the
+ * page again.
+ */
 uint32_t keys_find(const uint8_t *page, struct slice key, bool *ret_found)
 {
+    uint32_t count = page_keys(page);
     uint32_t prefix_bytes = page_prefix_bytes(page);
-    *ret_found = false;
     if (UNLIKELY(key.bytes < prefix_bytes ||
-                 compare_run(key.data, page + PAGE_HEADER_BYTES, prefix_bytes) != 0)) {
-        return find_outside(page, key);
+                 !equal_run(key.data, page + PAGE_HEADER_BYTES, prefix_bytes))) {
+        return find_outside(page, key, ret_found);
     }
     struct slice suffix = slice_skip(key, prefix_bytes);
     uint32_t head = head_of(suffix.data, suffix.bytes);
-    uint32_t low = heads_below(heads_of(page), page_keys(page), head);
-    if (low == page_keys(page) || head_at(page, low) != head) {
+    uint32_t low = heads_below(heads_of(page), count, head);
+    if (low == count || head_at(page, low) != head) {
+        *ret_found = false;
         return low;
     }
-    int order = compare_rest(page, low, suffix);
-    if (order >= 0) {
-        *ret_found = order == 0;
+    struct suffix own = suffix_at(page, low);
+    uint32_t rest = rest_bytes(own.bytes);
+    if (LIKELY(own.bytes == suffix.bytes) &&
+        (rest == 0 || equal_run(own.rest, suffix.data + KEYS_HEAD_BYTES, rest))) {
+        *ret_found = true;
         return low;
     }
-    return find_in_run(page, low + 1, head, suffix, ret_found);
+    return find_in_run(page, low, head, suffix, ret_found);
 }
 
 /* ---- check ---- */
