@@ -1,5 +1,5 @@
-/* The life of a connection (the states are drawn in net_impl.h), and what the rooms above ask about
- * one. */
+/* The life of a connection (the states are drawn in conn_impl.h), and what the rooms above ask
+ * about one. */
 #include "base/logger.h"
 #include "base/mem.h"
 #include "net/net_impl.h"
@@ -58,7 +58,6 @@ struct conn *conn_create(struct net *net, int fd, bool is_unix)
         conn_discard(conn);
         return NULL;
     }
-    conn->owes_close = true;
     net->unfreed++;
     io_recv_start(net->io, &conn->socket, fd, conn_on_recv);
     if (output_bytes(&conn->open) > 0) {

@@ -79,7 +79,7 @@ static bool gather_whole(struct net *net, struct gather *gather)
 static void conn_put_parser(struct conn *conn)
 {
     if (conn->parser != NULL) {
-        net_parser_put(conn->net, conn->parser);
+        spare_put_parser(&conn->net->spares, conn->parser);
         conn->parser = NULL;
     }
     conn->input_need = 0;
@@ -158,7 +158,7 @@ static void conn_adopt_parser(struct conn *conn, size_t need_bytes)
     struct net *net = conn->net;
     if (conn->parser == NULL) {
         struct resp_parser *fresh;
-        if (net_parser_get(net, &fresh) != 0) {
+        if (spare_get_parser(&net->spares, &fresh) != 0) {
             resp_parser_reset(net->parser);
             conn_close_logged(conn, "Out of memory, closing client");
             return;
@@ -245,7 +245,7 @@ static size_t conn_take(struct conn *conn, struct slice window)
     size_t at = 0;
     bool more = conn_can_take(conn) && window.bytes > 0;
     for (uint32_t i = 0; more; i++) {
-        if (i == NET_BATCHES_TURN_MAX) {
+        if (i == CONN_BATCHES_TURN_MAX) {
             conn_make_ready(conn);
             break;
         }
@@ -309,8 +309,8 @@ static void conn_shrink_input(struct conn *conn)
 static void conn_pace_recv(struct conn *conn)
 {
     bool commands = !conn_can_take(conn) || conn->parser == NULL;
-    bool stop = commands && !conn->finishing && conn->input.bytes > NET_INPUT_PENDING_MAX;
-    bool go = !commands || conn->finishing || conn->input.bytes <= NET_INPUT_PENDING_MAX / 2;
+    bool stop = commands && !conn->finishing && conn->input.bytes > CONN_INPUT_PENDING_MAX;
+    bool go = !commands || conn->finishing || conn->input.bytes <= CONN_INPUT_PENDING_MAX / 2;
     if (stop && !conn->recv_paused) {
         conn->recv_paused = true;
         io_recv_pause(conn->net->io, &conn->socket);

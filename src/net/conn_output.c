@@ -3,7 +3,7 @@
  *
  * Replies are written into conn->open. In the REPLY hook it is sealed: it becomes a parcel with a
  * gate, behind those of earlier passes. The first parcel of a connection whose gate is open is
- * sent, in pieces of NET_SEND_BYTES_MAX, one at a time; a parcel whose gate is closed keeps those
+ * sent, in pieces of CONN_SEND_BYTES_MAX, one at a time; a parcel whose gate is closed keeps those
  * behind it waiting. So replies leave in order, and none before its gate opens.
  *
  * A gate is a number, and gates open in ascending order: what is known about two numbers in a pass
@@ -15,73 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/logger.h"
-#include "base/mem.h"
 #include "net/net_impl.h"
-
-/* ---- spare memory ---- */
-
-static void spare_put_buffer(struct net *net, struct buffer *buffer)
-{
-    buffer_clear(buffer);
-    bool keep = buffer->data != NULL && net->spare_buffers_count < NET_SPARES_MAX &&
-                buffer->capacity <= OUTPUT_KEEP_BYTES &&
-                net->spare_buffers_bytes + buffer->capacity <= NET_SPARE_BYTES_MAX;
-    if (!keep) {
-        buffer_release(buffer);
-        return;
-    }
-    net->spare_buffers[net->spare_buffers_count++] =
-        (struct net_spare_buffer){.data = buffer->data, .bytes = buffer->capacity};
-    net->spare_buffers_bytes += buffer->capacity;
-    buffer_init(buffer, buffer->bytes_max);
-}
-
-static void spare_get_buffer(struct net *net, struct buffer *buffer)
-{
-    ASSERT(buffer->data == NULL);
-    if (net->spare_buffers_count > 0) {
-        struct net_spare_buffer spare = net->spare_buffers[--net->spare_buffers_count];
-        net->spare_buffers_bytes -= spare.bytes;
-        buffer->data = spare.data;
-        buffer->capacity = spare.bytes;
-    } else {
-        IGNORE(buffer_reserve(buffer, NET_OUTPUT_BYTES_MIN),
-               "the first write fails then, and marks the output broken");
-    }
-}
-
-static struct parcel *parcel_get(struct net *net)
-{
-    struct list_node *node = list_pop_front(&net->spare_parcels);
-    if (node != NULL) {
-        net->spare_parcels_count--;
-        return container_of(node, struct parcel, node);
-    }
-    struct parcel *parcel = mem_calloc(1, sizeof(*parcel));
-    if (parcel != NULL) {
-        output_init(&parcel->output, SIZE_MAX);
-    }
-    return parcel;
-}
-
-void parcel_destroy(struct parcel *parcel)
-{
-    output_deinit(&parcel->output);
-    mem_free(parcel);
-}
-
-/* The parcel is in no list any more. */
-static void parcel_put(struct net *net, struct parcel *parcel)
-{
-    output_clear(&parcel->output);
-    spare_put_buffer(net, &parcel->output.bytes);
-    if (net->spare_parcels_count < NET_SPARES_MAX) {
-        list_push_front(&net->spare_parcels, &parcel->node);
-        net->spare_parcels_count++;
-    } else {
-        parcel_destroy(parcel);
-    }
-}
 
 /* ---- the open output ---- */
 
@@ -90,8 +24,8 @@ struct output *conn_output(struct conn *conn)
     if (conn->open.bytes.data == NULL) {
         uint64_t hard_bytes = conn->net->limits.output_hard_bytes;
         conn->open.bytes.bytes_max =
-            hard_bytes > 0 ? max_u64(hard_bytes, NET_OUTPUT_BYTES_MIN) : SIZE_MAX;
-        spare_get_buffer(conn->net, &conn->open.bytes);
+            hard_bytes > 0 ? max_u64(hard_bytes, SPARE_BUFFER_BYTES_MIN) : SIZE_MAX;
+        spare_get_buffer(&conn->net->spares, &conn->open.bytes);
     }
     return &conn->open;
 }
@@ -119,7 +53,7 @@ void conn_settle_output(struct conn *conn)
     if (output_bytes(&conn->open) > 0) {
         conn_mark_output(conn);
     } else if (conn->open.bytes.data != NULL) {
-        spare_put_buffer(conn->net, &conn->open.bytes);
+        spare_put_buffer(&conn->net->spares, &conn->open.bytes);
     }
 }
 
@@ -142,7 +76,7 @@ void conn_drop_outputs(struct conn *conn)
 {
     struct list_node *node;
     while ((node = list_pop_front(&conn->parcels)) != NULL) {
-        parcel_put(conn->net, container_of(node, struct parcel, node));
+        spare_put_parcel(&conn->net->spares, container_of(node, struct parcel, node));
     }
     output_deinit(&conn->open);
 }
@@ -160,7 +94,7 @@ static uint64_t conn_pause_bytes(struct conn *conn)
 {
     struct net *net = conn->net;
     return net_is_authenticated(net, conn) ? net->limits.output_pause_bytes
-                                           : NET_UNAUTH_PAUSE_BYTES;
+                                           : CONN_UNAUTH_PAUSE_BYTES;
 }
 
 static void conn_close_for_output(struct conn *conn)
@@ -173,7 +107,7 @@ void conn_check_output(struct conn *conn)
 {
     if (conn->open.broken && !conn->closing) {
         conn_close_for_output(conn);
-    } else if (conn_unsent_bytes(conn) > NET_UNAUTH_PAUSE_BYTES &&
+    } else if (conn_unsent_bytes(conn) > CONN_UNAUTH_PAUSE_BYTES &&
                conn_unsent_bytes(conn) > conn_pause_bytes(conn)) {
         conn->output_full = true;
     }
@@ -215,7 +149,7 @@ void conn_check_soft_limit(struct conn *conn)
 
 void conn_check_stranger(struct conn *conn)
 {
-    bool above = conn->sealed_bytes > 0 && conn_unsent_bytes(conn) > NET_UNAUTH_OUTPUT_MAX;
+    bool above = conn->sealed_bytes > 0 && conn_unsent_bytes(conn) > CONN_UNAUTH_OUTPUT_MAX;
     if (above && !conn->closing && !net_is_authenticated(conn->net, conn)) {
         conn_close_for_output(conn);
     }
@@ -275,7 +209,7 @@ static struct parcel *conn_parcel_to_join(struct conn *conn, uint64_t gate)
     bool alike = last->gate == gate ||
                  (net_gate_is_open(conn->net, last->gate) && net_gate_is_open(conn->net, gate));
     /* With many waiting, the newest share a gate: those before them keep going out. */
-    return alike || conn->parcels_count >= NET_PARCELS_MAX ? last : NULL;
+    return alike || conn->parcels_count >= CONN_PARCELS_MAX ? last : NULL;
 }
 
 static void conn_seal(struct conn *conn)
@@ -284,7 +218,7 @@ static void conn_seal(struct conn *conn)
     uint64_t gate = max_u64(net_gate_now(net), conn->open_gate);
     struct parcel *parcel = conn_parcel_to_join(conn, gate);
     if (parcel == NULL) {
-        parcel = parcel_get(net);
+        parcel = spare_get_parcel(&net->spares);
         if (parcel == NULL) {
             conn_close_logged(conn, "Out of memory, closing client");
             return;
@@ -326,7 +260,7 @@ static void parcel_sent(struct conn *conn, struct parcel *parcel, uint64_t bytes
         conn->sealed_copied -= parcel->output.bytes.bytes;
         conn->parcels_count--;
         list_remove(&parcel->node);
-        parcel_put(net, parcel);
+        spare_put_parcel(&net->spares, parcel);
     }
     conn_check_drained(conn);
     if (!list_empty(&conn->parcels)) {
@@ -354,8 +288,8 @@ static void parcel_on_sent(struct io_op *op)
 /* The next piece to send. Returns the count of iovecs. */
 static uint32_t parcel_piece(struct parcel *parcel)
 {
-    uint32_t count = output_iov(&parcel->output, parcel->sent_bytes, parcel->iov, NET_SEND_PARTS);
-    uint64_t room = NET_SEND_BYTES_MAX;
+    uint32_t count = output_iov(&parcel->output, parcel->sent_bytes, parcel->iov, CONN_SEND_PARTS);
+    uint64_t room = CONN_SEND_BYTES_MAX;
     for (uint32_t i = 0; i < count; i++) {
         if (parcel->iov[i].iov_len >= room) {
             parcel->iov[i].iov_len = room;

@@ -17,7 +17,7 @@ static void conn_sweep(struct net *net, struct conn *conn, int64_t now_ns)
     if (conn->closing) {
         return;
     }
-    if ((conn->finishing || conn->ended) && conn_older(now_ns, conn->active_ns, NET_LINGER_S)) {
+    if ((conn->finishing || conn->ended) && conn_older(now_ns, conn->active_ns, CONN_LINGER_S)) {
         conn_close(conn);
     } else if (idle && conn_older(now_ns, conn->active_ns, limits->idle_timeout_s)) {
         LOGGER_VERBOSE("Closing idle client: id=%llu", (unsigned long long)conn->id);

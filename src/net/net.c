@@ -1,6 +1,7 @@
 #include "net/net.h"
 
-#include "base/bytes.h"
+#include <stdatomic.h>
+
 #include "base/mem.h"
 #include "net/net_impl.h"
 #include "shard/await.h"
@@ -134,27 +135,6 @@ static bool net_reply_hook(struct shard *shard, void *argument)
     return !list_empty(&net->ready) || !list_empty(&net->outputs);
 }
 
-/* ---- parsers ---- */
-
-int net_parser_get(struct net *net, struct resp_parser **ret_parser)
-{
-    if (net->spare_parsers_count > 0) {
-        *ret_parser = net->spare_parsers[--net->spare_parsers_count];
-        return 0;
-    }
-    return resp_parser_create(ret_parser);
-}
-
-void net_parser_put(struct net *net, struct resp_parser *parser)
-{
-    resp_parser_reset(parser);
-    if (net->spare_parsers_count < NET_SPARES_MAX) {
-        net->spare_parsers[net->spare_parsers_count++] = parser;
-    } else {
-        resp_parser_destroy(parser);
-    }
-}
-
 /* ---- creation ---- */
 
 static void net_init_lists(struct net *net)
@@ -166,22 +146,13 @@ static void net_init_lists(struct net *net)
     list_init(&net->sends);
     list_init(&net->closing);
     list_init(&net->dead);
-    list_init(&net->spare_parcels);
+    spares_init(&net->spares);
     co_event_init(&net->freed);
 }
 
 static void net_free(struct net *net)
 {
-    struct list_node *node;
-    while ((node = list_pop_front(&net->spare_parcels)) != NULL) {
-        parcel_destroy(container_of(node, struct parcel, node));
-    }
-    while (net->spare_buffers_count > 0) {
-        mem_free(net->spare_buffers[--net->spare_buffers_count].data);
-    }
-    while (net->spare_parsers_count > 0) {
-        resp_parser_destroy(net->spare_parsers[--net->spare_parsers_count]);
-    }
+    spares_deinit(&net->spares);
     resp_parser_destroy(net->parser);
     conn_table_deinit(&net->table);
     mem_free(net->batch);

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/number.h"
@@ -131,6 +130,12 @@ void reply_bool(struct reply *reply, bool value)
     }
 }
 
+static bool reads_back(const char *text, double value)
+{
+    long double read;
+    return number_parse_ld(slice_cstr(text), &read) == 0 && (double)read == value;
+}
+
 /* The shortest text that reads back as the same number. */
 static size_t double_format(char *to, double value)
 {
@@ -143,7 +148,7 @@ static size_t double_format(char *to, double value)
     int bytes = 0;
     for (int digits = 15; digits <= 17; digits++) {
         bytes = snprintf(to, REPLY_DOUBLE_BYTES_MAX, "%.*g", digits, value);
-        if (strtod(to, NULL) == value) {
+        if (reads_back(to, value)) {
             break;
         }
     }
