@@ -6,8 +6,9 @@
 #include "cmd/table.h"
 
 /*
- * Lookup: a small open-addressed table over the lower-cased name, built at the first use; a subcommand's name is
- * "parent|sub". Names are at most COMMAND_NAME_BYTES_MAX long, so anything longer is unknown without a look.
+ * Lookup: a small open-addressed table over the lower-cased name, built at the first use; a
+ * subcommand's name is "parent|sub". Names are at most COMMAND_NAME_BYTES_MAX long, so anything
+ * longer is unknown without a look.
  */
 enum { COMMAND_NAME_BYTES_MAX = 32, COMMAND_SLOTS = 1024 };
 

@@ -118,8 +118,7 @@ static int hello_parse(struct request *request, struct hello_options *ret_option
     struct hello_options options = {.protocol = request->session->resp};
     if (request->argc > 1) {
         if (number_parse_i64(request->args[1], &options.protocol) < 0) {
-            reply_error(request->reply,
-                        "ERR Protocol version is not an integer or out of range");
+            reply_error(request->reply, "ERR Protocol version is not an integer or out of range");
             return ERR_PROTOCOL;
         }
         if (options.protocol < 2 || options.protocol > 3) {
@@ -182,8 +181,7 @@ int cmd_hello(struct request *request)
                     "client and select the RESP protocol version at the same time");
         return 0;
     }
-    if (options.name_index > 0 &&
-        client_set_name(request, request->args[options.name_index]) < 0) {
+    if (options.name_index > 0 && client_set_name(request, request->args[options.name_index]) < 0) {
         return 0;
     }
     request->session->resp = (uint8_t)options.protocol;

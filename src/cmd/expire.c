@@ -22,8 +22,8 @@ static int expire_options_parse(struct request *request, struct expire_options *
         } else if (arg_is(request, i, "lt")) {
             options.lt = true;
         } else {
-            reply_errorf(request->reply, "ERR Unsupported option %.*s",
-                         (int)request->args[i].bytes, (const char *)request->args[i].data);
+            reply_errorf(request->reply, "ERR Unsupported option %.*s", (int)request->args[i].bytes,
+                         (const char *)request->args[i].data);
             return ERR_PROTOCOL;
         }
     }
@@ -33,8 +33,7 @@ static int expire_options_parse(struct request *request, struct expire_options *
         return ERR_PROTOCOL;
     }
     if (options.gt && options.lt) {
-        reply_error(request->reply,
-                    "ERR GT and LT options at the same time are not compatible");
+        reply_error(request->reply, "ERR GT and LT options at the same time are not compatible");
         return ERR_PROTOCOL;
     }
     *ret_options = options;

@@ -28,8 +28,7 @@ bool expiry_to_ms(int64_t value, enum expiry_unit unit, int64_t now_ms, int64_t 
 
 void expiry_reply_invalid(struct request *request)
 {
-    reply_errorf(request->reply, "ERR invalid expire time in '%s' command",
-                 request->command->name);
+    reply_errorf(request->reply, "ERR invalid expire time in '%s' command", request->command->name);
 }
 
 int expiry_arg(struct request *request, uint32_t index, enum expiry_unit unit,

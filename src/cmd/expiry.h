@@ -15,7 +15,8 @@ enum expiry_unit { EXPIRY_EX, EXPIRY_PX, EXPIRY_EXAT, EXPIRY_PXAT };
 /* EX, PX, EXAT, PXAT in any case. */
 bool expiry_unit_parse(struct slice word, enum expiry_unit *ret_unit);
 
-/* A time to live of a SET-like command as an absolute time in ms: it must be positive and fit. Replies the error. */
+/* A time to live of a SET-like command as an absolute time in ms: it must be positive and fit.
+ * Replies the error. */
 NODISCARD int expiry_arg(struct request *request, uint32_t index, enum expiry_unit unit,
                          int64_t *ret_expire_ms);
 

@@ -98,8 +98,8 @@ static int set_options_parse(struct request *request, uint32_t from, uint32_t kn
 }
 
 enum {
-    SET_WORDS = 1u << WORD_NX | 1u << WORD_XX | 1u << WORD_GET | 1u << WORD_KEEPTTL |
-                1u << WORD_EXPIRY,
+    SET_WORDS =
+        1u << WORD_NX | 1u << WORD_XX | 1u << WORD_GET | 1u << WORD_KEEPTTL | 1u << WORD_EXPIRY,
     GETEX_WORDS = 1u << WORD_PERSIST | 1u << WORD_EXPIRY,
 };
 
@@ -129,9 +129,8 @@ bool always_blind(const struct slice *args, uint32_t argc)
 /* Stores args[value_index] under the command's only key. */
 static int set_store(struct request *request, uint32_t value_index, int64_t expire_ms)
 {
-    struct put put = {.type = RECORD_STRING,
-                      .expire_ms = expire_ms,
-                      .value = request->args[value_index]};
+    struct put put = {
+        .type = RECORD_STRING, .expire_ms = expire_ms, .value = request->args[value_index]};
     return change_put(request, 0, &put);
 }
 

@@ -1,5 +1,6 @@
 /*
- * Strings that are numbers: INCR, DECR, INCRBY, DECRBY, INCRBYFLOAT. What is stored and logged is the outcome.
+ * Strings that are numbers: INCR, DECR, INCRBY, DECRBY, INCRBYFLOAT. What is stored and logged is
+ * the outcome.
  */
 #include <math.h>
 

@@ -1,5 +1,6 @@
 /*
- * table: the rows of the command table, one array for each group (table_*.c). Only command.c reads it.
+ * table: the rows of the command table, one array for each group (table_*.c). Only command.c reads
+ * it.
  */
 #ifndef CMD_TABLE_H
 #define CMD_TABLE_H
