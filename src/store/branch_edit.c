@@ -30,8 +30,7 @@ static int edit_add(struct branch_edit *edit, const struct branch_change *change
 {
     if (edit->count == edit->capacity) {
         uint32_t capacity = edit->capacity == 0 ? 4 : edit->capacity * 2;
-        struct branch_change *bigger =
-            mem_realloc(edit->changes, capacity * sizeof(*bigger));
+        struct branch_change *bigger = mem_realloc(edit->changes, capacity * sizeof(*bigger));
         if (bigger == NULL) {
             return ERR_MEMORY;
         }

@@ -33,7 +33,8 @@ NODISCARD int branch_edit_remove(struct branch_edit *edit, uint32_t child);
 NODISCARD int branch_edit_insert(struct branch_edit *edit, uint32_t child, struct page_id id,
                                  struct slice separator);
 
-/* A child `id` without a lower bound before everything else: the old root below a new one. ERR_MEMORY. */
+/* A child `id` without a lower bound before everything else: the old root below a new one.
+ * ERR_MEMORY. */
 NODISCARD int branch_edit_insert_first(struct branch_edit *edit, struct page_id id);
 
 #endif

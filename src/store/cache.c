@@ -293,6 +293,11 @@ void cache_set_bytes(struct cache *cache, uint64_t bytes)
     cache_shrink(cache);
 }
 
+uint32_t cache_frames_max(const struct cache *cache)
+{
+    return cache->frames_max;
+}
+
 /* ---- frames ---- */
 
 static struct frame *frame_alloc(struct cache *cache)
@@ -359,8 +364,7 @@ static void frame_touch(struct frame *frame, enum cache_use use)
     }
 }
 
-struct frame *cache_find(struct cache *cache, uint32_t tag, struct file_pos pos,
-                         enum cache_use use)
+struct frame *cache_find(struct cache *cache, uint32_t tag, struct file_pos pos, enum cache_use use)
 {
     struct frame *frame = table_find(&cache->table, tag, pos);
     if (frame == NULL || frame->load != NULL) {

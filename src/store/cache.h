@@ -1,10 +1,10 @@
 /*
  * cache: pages of data files in memory, for all partitions of a shard.
  *
- * Model. A frame holds one checked page. Frames are found by (tag, position): the tag stands for one
- * opening of a partition, and a position means the same bytes for ever, so frames never go stale. A
- * frame that is pinned stays; a page pointer is valid while its frame is pinned. A read that is under
- * way has a frame too: whoever else wants the page waits for the same read.
+ * Model. A frame holds one checked page. Frames are found by (tag, position): the tag stands for
+ * one opening of a partition, and a position means the same bytes for ever, so frames never go
+ * stale. A frame that is pinned stays; a page pointer is valid while its frame is pinned. A read
+ * that is under way has a frame too: whoever else wants the page waits for the same read.
  *
  * What goes when room is needed: new leaves stand in a queue (probation); the first to come is the
  * first to go, unless it was touched again meanwhile: then it moves to the main clock, where each
@@ -28,8 +28,8 @@
 #include "store/page.h"
 
 enum {
-    CACHE_FRAMES_MIN = 16,       /* whatever the budget says */
-    CACHE_FRAMES_EXTRA = 64,     /* beyond the budget when everything is pinned */
+    CACHE_FRAMES_MIN = 16,          /* whatever the budget says */
+    CACHE_FRAMES_EXTRA = 256,       /* beyond the budget when everything is pinned */
     CACHE_FRAME_BYTES = 4096 + 128, /* what a frame costs, about */
 };
 
@@ -40,12 +40,12 @@ enum frame_queue { FRAME_PROBATION, FRAME_MAIN, FRAME_BRANCHES, FRAME_QUEUE_COUN
 
 /* Read by the cache's callers, written by the cache. */
 struct frame {
-    uint8_t *page;           /* checked once load is NULL and error 0 */
+    uint8_t *page; /* checked once load is NULL and error 0 */
     struct file_pos pos;
     uint32_t tag;
     uint32_t pins;
-    int error;               /* of its read; such a frame is in no table any longer */
-    uint8_t queue;           /* enum frame_queue */
+    int error;     /* of its read; such a frame is in no table any longer */
+    uint8_t queue; /* enum frame_queue */
     uint8_t touched;
     bool orphan;             /* in no table and no queue: goes with its last pin */
     struct frame_load *load; /* the read under way, else NULL */
@@ -59,6 +59,7 @@ void cache_destroy(struct cache *cache);
 
 /* Changes the budget; frees at once what is over it and not pinned. */
 void cache_set_bytes(struct cache *cache, uint64_t bytes);
+uint32_t cache_frames_max(const struct cache *cache);
 
 /* How a page is used: a scan's touch counts for nothing. */
 enum cache_use { CACHE_USE_POINT, CACHE_USE_SCAN };

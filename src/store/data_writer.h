@@ -2,11 +2,11 @@
  * data_writer: the appending of one commit: pages and extents go to the end of the active data file
  * in writes of at most write_bytes, a few in flight, and are synced before the commit is recorded.
  *
- * Model. Pages are built in place in a write's memory. A write leaves when it is full, when the next
- * thing does not follow it in the file, or at the end. Extents that are large go out straight from the
- * caller's memory where its alignment allows that, else through the writes' memory. A file that is
- * full is synced and left before the next one is made. After the first error nothing more is
- * written, and the commit must be given up.
+ * Model. Pages are built in place in a write's memory. A write leaves when it is full, when the
+ * next thing does not follow it in the file, or at the end. Extents that are large go out straight
+ * from the caller's memory where its alignment allows that, else through the writes' memory. A file
+ * that is full is synced and left before the next one is made. After the first error nothing more
+ * is written, and the commit must be given up.
  *
  * Memory: DATA_WRITER_WRITES * write_bytes at most, for the commit's duration.
  *
@@ -52,9 +52,9 @@ struct data_writer {
     struct co_event moved; /* a write has ended */
     uint32_t busy;
     int error;
-    bool dirty;        /* the file has bytes that are not synced */
-    bool created;      /* a file was made: its directory must be synced */
-    bool sync_failed;  /* the error is a failed sync: not to be gone on from */
+    bool dirty;       /* the file has bytes that are not synced */
+    bool created;     /* a file was made: its directory must be synced */
+    bool sync_failed; /* the error is a failed sync: not to be gone on from */
     uint64_t written_bytes;
 };
 
@@ -71,7 +71,8 @@ struct file_pos data_writer_page_pos(const struct data_writer *writer);
 /* The page is complete. */
 void data_writer_page_end(struct data_writer *writer);
 
-/* Writes a value as an extent. `value` must stay put until data_writer_finish or _deinit. Suspends. */
+/* Writes a value as an extent. `value` must stay put until data_writer_finish or _deinit. Suspends.
+ */
 NODISCARD co_fn int data_writer_extent(struct data_writer *writer, struct slice value,
                                        struct extent *ret_extent);
 

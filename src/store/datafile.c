@@ -238,8 +238,8 @@ static int files_add(struct datafiles *files, uint64_t number, struct datafile *
     }
     TRY(files_reserve(files));
     char path[DATAFILE_PATH_BYTES_MAX];
-    int bytes = snprintf(path, sizeof(path), "%s/data-%llu.dat", files->dir,
-                         (unsigned long long)number);
+    int bytes =
+        snprintf(path, sizeof(path), "%s/data-%llu.dat", files->dir, (unsigned long long)number);
     if (bytes < 0 || bytes >= (int)sizeof(path)) {
         return -ENAMETOOLONG;
     }

@@ -1,12 +1,12 @@
 /*
  * datafile: the append-only data files of a partition: their names, open descriptors, counters.
  *
- * Model. pNNNN/data-<n>.dat is a run of 4 KiB pages, numbered from 0. A page is written once. A file
- * knows how many pages it has and how many of them are live in the newest version; a commit stages
- * changes of both, and publishing makes them the truth. Only one file, the active one, grows; it is
- * sealed when it has reached its size, and whatever was found at opening is sealed. A sealed file
- * without a live page is dead and retired (snapshot.h); when no version needs it any longer it leaves
- * the table, is closed and handed to `dispose`. Numbers are never used twice.
+ * Model. pNNNN/data-<n>.dat is a run of 4 KiB pages, numbered from 0. A page is written once. A
+ * file knows how many pages it has and how many of them are live in the newest version; a commit
+ * stages changes of both, and publishing makes them the truth. Only one file, the active one,
+ * grows; it is sealed when it has reached its size, and whatever was found at opening is sealed. A
+ * sealed file without a live page is dead and retired (snapshot.h); when no version needs it any
+ * longer it leaves the table, is closed and handed to `dispose`. Numbers are never used twice.
  *
  * Descriptors are opened when needed. A shard keeps at most open_max of them; beyond that the one
  * that nobody has used for the longest time is closed.
@@ -60,7 +60,7 @@ struct datafile {
     bool opening;
     bool closing;
     enum datafile_fate fate; /* what happens with its last user's end */
-    int fd;      /* -1: closed */
+    int fd;                  /* -1: closed */
     uint32_t users;
     struct list_node touched; /* in datafiles.touched */
     struct list_node idle;    /* in the pool's */
@@ -138,7 +138,8 @@ void datafiles_settle(struct datafiles *files);
 /* The staged counters become the truth; dead files go to `retired`. */
 void datafiles_publish(struct datafiles *files, struct list *retired);
 /* Forgets them, and seals the active file: what was appended is never written again. Files that no
- * record names leave the table; their paths go to `forget`, which disposes of them or keeps them. */
+ * record names leave the table; their paths go to `forget`, which disposes of them or keeps them.
+ */
 typedef void datafile_forget_fn(void *context, const char *path);
 void datafiles_abort(struct datafiles *files, datafile_forget_fn *forget, void *context);
 

@@ -67,8 +67,7 @@ co_fn static int extent_transfer(const struct datafile *file, uint8_t *to, uint6
 co_fn static int extent_check(struct partition *partition, const struct extent *extent,
                               const uint8_t *value, const char *path)
 {
-    uint64_t seed =
-        page_seed(partition->store->options.store_id, partition->number, extent->pos);
+    uint64_t seed = page_seed(partition->store->options.store_id, partition->number, extent->pos);
     uint64_t checksum;
     if (extent->bytes <= CHECK_BYTES) {
         checksum = checksum64(value, extent->bytes, seed);
@@ -89,8 +88,7 @@ co_fn static int extent_check(struct partition *partition, const struct extent *
     return 0;
 }
 
-co_fn int extent_read(struct partition *partition, const struct extent *extent,
-                      uint8_t **ret_value)
+co_fn int extent_read(struct partition *partition, const struct extent *extent, uint8_t **ret_value)
 {
     struct datafile *file;
     TRY(extent_locate(partition, extent, &file));

@@ -1,6 +1,6 @@
 /*
- * extent: reading large values. An extent is one run of pages in one data file; its checksum, which is
- * seeded with its place, stands in the leaf.
+ * extent: reading large values. An extent is one run of pages in one data file; its checksum, which
+ * is seeded with its place, stands in the leaf.
  *
  * Who calls: tree_search.c, tree_cursor.c, tree_verify.c. One thread; co_fn as marked.
  */

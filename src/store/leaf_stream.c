@@ -4,7 +4,7 @@
 
 static struct tree_page stream_page(const struct leaf_stream *stream, struct page_id id)
 {
-    return (struct tree_page){id, stream->path.tree->space, 0, stream->path.use};
+    return (struct tree_page){.id = id, .space = stream->path.tree->space, .use = stream->path.use};
 }
 
 /* Starts reading the path's leaf. Suspends. */

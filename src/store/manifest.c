@@ -45,8 +45,8 @@ static int writer_init(struct manifest_writer *writer, struct manifest *manifest
     if (writer->record == NULL) {
         return ERR_MEMORY;
     }
-    writer->seed = manifest_seed(manifest->options->store_id, manifest->partition,
-                                 manifest->number);
+    writer->seed =
+        manifest_seed(manifest->options->store_id, manifest->partition, manifest->number);
     writer->bytes = MANIFEST_HEADER_BYTES;
     writer->end = manifest->end;
     writer->header.type = type;
@@ -98,11 +98,11 @@ co_fn static int writer_trees(struct manifest_writer *writer, const struct tree 
     return 0;
 }
 
-co_fn static int writer_file(struct manifest_writer *writer, const struct datafile *file)
+co_fn static int writer_file(struct manifest_writer *writer, const struct datafile *file, bool gone)
 {
     uint8_t *to;
     TRY(writer_room(writer, MANIFEST_FILE_BYTES_MAX, &to));
-    writer->bytes += manifest_encode_file(to, file);
+    writer->bytes += manifest_encode_file(to, file, gone);
     return 0;
 }
 
@@ -123,7 +123,7 @@ co_fn static int write_commit(struct manifest_writer *writer, const struct manif
     LIST_FOREACH (&change->files->touched, node) {
         const struct datafile *file = container_of(node, struct datafile, touched);
         if (file->committed || !datafile_dies(file)) {
-            TRY(writer_file(writer, file));
+            TRY(writer_file(writer, file, datafile_dies(file)));
         }
     }
     LIST_FOREACH (&change->map->chunks, node) {
@@ -168,9 +168,8 @@ co_fn int manifest_append(struct manifest *manifest, const struct manifest_chang
 
 bool manifest_outgrown(const struct manifest *manifest)
 {
-    uint64_t limit =
-        max_u64(manifest->options->manifest_bytes_min, 2 * manifest->snapshot_end);
-    return manifest->end - manifest->snapshot_end > limit;
+    uint64_t limit = max_u64(manifest->options->manifest_bytes_min, 2 * manifest->snapshot_end);
+    return manifest->end - max_u64(manifest->snapshot_end, manifest->rotate_tried) > limit;
 }
 
 static int manifest_format_path(const struct manifest *manifest, uint64_t number, const char *kind,
@@ -187,7 +186,7 @@ co_fn static int write_snapshot(struct manifest_writer *writer, const struct man
     const struct datafiles *files = state->files;
     for (uint32_t i = 0; i < files->count; i++) {
         if (!files->files[i]->dead) {
-            TRY(writer_file(writer, files->files[i]));
+            TRY(writer_file(writer, files->files[i], false));
         }
     }
     const struct mapper_root *root = mapper_root(state->mapper);
@@ -219,8 +218,7 @@ co_fn static int new_write(struct manifest *manifest, struct manifest_new *new,
     struct manifest_writer *writer = &new->writer;
     writer->fd = new->fd;
     writer->end = 0;
-    writer->seed =
-        manifest_seed(manifest->options->store_id, manifest->partition, new->number);
+    writer->seed = manifest_seed(manifest->options->store_id, manifest->partition, new->number);
     writer->header.sequence = max_u64(manifest->sequence, 1);
     writer->header.previous = 0;
     writer->header.applied = state->applied.value;
@@ -253,6 +251,7 @@ co_fn static void new_replace(struct manifest *manifest, struct manifest_new *ne
     manifest->snapshot_end = new->writer.end;
     manifest->sequence = new->writer.header.sequence;
     manifest->previous = new->writer.header.previous;
+    manifest->rotate_tried = 0;
     manifest->closed = false;
     manifest->suspect = false;
     new->fd = -1;
@@ -271,6 +270,7 @@ co_fn int manifest_rotate(struct manifest *manifest, const struct manifest_state
     }
     new->fd = -1;
     new->number = manifest->number_next++;
+    manifest->rotate_tried = manifest->end;
     int err = manifest_format_path(manifest, new->number, "tmp", new->path_tmp);
     if (err == 0) {
         err = manifest_format_path(manifest, new->number, "man", new->path);

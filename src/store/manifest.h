@@ -1,9 +1,9 @@
 /*
  * manifest: the log of a partition's commits, from which its state is read at opening.
  *
- * Model. pNNNN/manifest-<n>.man begins with a snapshot of the whole state and goes on with one record
- * for each commit: roots, mapping entries and file counters that changed. A commit counts once its
- * record is synced. When the records outgrow the snapshot the state is written anew to
+ * Model. pNNNN/manifest-<n>.man begins with a snapshot of the whole state and goes on with one
+ * record for each commit: roots, mapping entries and file counters that changed. A commit counts
+ * once its record is synced. When the records outgrow the snapshot the state is written anew to
  * manifest-<n+1>.tmp, synced, renamed to .man, its directory synced; then the old file is disposed
  * of. So a .man file always has a whole snapshot, the one with the highest number holds, and cost
  * stays in proportion to what commits change. Format: manifest_format.h.
@@ -11,14 +11,14 @@
  * The end of the file. A crash may leave the last record half written; it is cut, which takes back
  * only a commit that was never acknowledged. Whatever is wrong before a record of a later commit is
  * damage. Records name the commit (sequence), their place, and the record before them, and a clean
- * closing adds a CLOSE record, so that damage to the last commit's record shows by what follows. What
- * can't be told apart from an unfinished append is damage to the very last record after a crash:
- * the commit's bytes were whole once, and nothing later says so. Then the partition
- * opens with the state before, partition_applied is that state's, and the redo log decides: if it
- * still has the records from there on, replay brings everything back; if it was trimmed beyond
- * (the superblock's log_start is above partition_applied), data refuses to start. So log_start must
- * never be above what the manifests had durably applied. After a cut, and after a failed write, nothing
- * is appended to that file any more: the next commit begins with a new manifest.
+ * closing adds a CLOSE record, so that damage to the last commit's record shows by what follows.
+ * What can't be told apart from an unfinished append is damage to the very last record after a
+ * crash: the commit's bytes were whole once, and nothing later says so. Then the partition opens
+ * with the state before, partition_applied is that state's, and the redo log decides: if it still
+ * has the records from there on, replay brings everything back; if it was trimmed beyond (the
+ * superblock's log_start is above partition_applied), data refuses to start. So log_start must
+ * never be above what the manifests had durably applied. After a cut, and after a failed write,
+ * nothing is appended to that file any more: the next commit begins with a new manifest.
  *
  * Who calls: partition.c. One thread; co_fn as marked.
  */
@@ -59,11 +59,12 @@ struct manifest {
     uint64_t number_next; /* never used before */
     uint64_t end;         /* offset of the next record */
     uint64_t snapshot_end;
-    uint64_t sequence; /* of the last record */
-    uint64_t previous; /* its header checksum */
-    bool closed;       /* the last record is a CLOSE */
-    bool suspect;      /* bytes of unknown fate behind `end`: no more appends */
-    bool sync_failed;  /* final */
+    uint64_t rotate_tried; /* `end` when the last attempt to write it anew failed */
+    uint64_t sequence;     /* of the last record */
+    uint64_t previous;     /* its header checksum */
+    bool closed;           /* the last record is a CLOSE */
+    bool suspect;          /* bytes of unknown fate behind `end`: no more appends */
+    bool sync_failed;      /* final */
     uint64_t written_bytes;
     char path[DATAFILE_PATH_BYTES_MAX];
 };
@@ -100,8 +101,9 @@ struct manifest_change {
     uint32_t tree_count;
 };
 
-/* Appends the commit's record as sequence + 1 and syncs it. After an error the commit's fate is open
- * until the next manifest is in force: what its record names must not be disposed of. Suspends. */
+/* Appends the commit's record as sequence + 1 and syncs it. After an error the commit's fate is
+ * open until the next manifest is in force: what its record names must not be disposed of.
+ * Suspends. */
 NODISCARD co_fn int manifest_append(struct manifest *manifest,
                                     const struct manifest_change *change);
 

@@ -107,12 +107,12 @@ uint32_t manifest_encode_tree(uint8_t *to, const struct tree *tree)
     return (uint32_t)(at - to);
 }
 
-uint32_t manifest_encode_file(uint8_t *to, const struct datafile *file)
+uint32_t manifest_encode_file(uint8_t *to, const struct datafile *file, bool gone)
 {
     uint8_t *at = to;
     *at++ = MANIFEST_TAG_FILE;
     at += varint_encode_u64(at, file->number);
-    if (datafile_dies(file)) {
+    if (gone) {
         at += varint_encode_u32(at, 0);
     } else {
         at += varint_encode_u32(at, file->pages_next + 1);

@@ -1,6 +1,6 @@
 /*
- * manifest_format: the bytes of a manifest. Integers are little-endian; records begin at multiples of
- * 4096 and are padded to them with zeros.
+ * manifest_format: the bytes of a manifest. Integers are little-endian; records begin at multiples
+ * of 4096 and are padded to them with zeros.
  *
  *     0  u64  checksum       XXH3-64 of bytes 8..95, seeded by manifest_seed
  *     8  u32  magic          "ESMF"
@@ -101,7 +101,8 @@ NODISCARD int manifest_body_apply(const struct manifest_decoder *decoder, struct
 
 /* Encoding; `to` has room for the kind's longest entry. Each returns the bytes written. */
 uint32_t manifest_encode_tree(uint8_t *to, const struct tree *tree);
-uint32_t manifest_encode_file(uint8_t *to, const struct datafile *file);
+/* `gone`: the file leaves the table. */
+uint32_t manifest_encode_file(uint8_t *to, const struct datafile *file, bool gone);
 /* All used entries, or those that a change set has touched. *position is the last one named. */
 uint32_t manifest_encode_chunk(uint8_t *to, const struct mapper_chunk *chunk, bool changed_only,
                                uint64_t *position);

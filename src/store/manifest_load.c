@@ -1,6 +1,6 @@
 /*
- * Reading a manifest at opening. Records are read one after the other into one buffer of the largest
- * record's size; nothing is believed before its checksum.
+ * Reading a manifest at opening. Records are read one after the other into one buffer of the
+ * largest record's size; nothing is believed before its checksum.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,15 +73,15 @@ co_fn static int reader_record(struct manifest_reader *reader, uint64_t sequence
         return 0;
     }
     struct manifest_header header;
-    int err = manifest_header_decode(reader->memory + (offset - reader->start), reader->seed,
-                                     &header);
+    int err =
+        manifest_header_decode(reader->memory + (offset - reader->start), reader->seed, &header);
     if (err == ERR_VERSION) {
         LOGGER_WARNING("%s at offset %llu: the record is of a newer version",
                        reader->manifest->path, (unsigned long long)offset);
         return err;
     }
-    if (err < 0 || header.offset != offset || header.sequence != sequence ||
-        header.part != part || header.previous != reader->previous) {
+    if (err < 0 || header.offset != offset || header.sequence != sequence || header.part != part ||
+        header.previous != reader->previous) {
         return 0;
     }
     uint32_t bytes = manifest_record_bytes(header.body_bytes);
@@ -105,12 +105,11 @@ static void reader_advance(struct manifest_reader *reader, const struct record *
 }
 
 /*
- * Something at `from` is not the next record of commit `sequence`. An append of that commit that was
- * never finished looks like that; but then nothing behind it can belong to another commit, or have
- * been meant for another place.
+ * Something at `from` is not the next record of commit `sequence`. An append of that commit that
+ * was never finished looks like that; but then nothing behind it can belong to another commit, or
+ * have been meant for another place.
  */
-co_fn static int reader_check_tail(struct manifest_reader *reader, uint64_t from,
-                                   uint64_t sequence)
+co_fn static int reader_check_tail(struct manifest_reader *reader, uint64_t from, uint64_t sequence)
 {
     for (uint64_t offset = from;; offset += MANIFEST_ALIGN) {
         int got = TRY(reader_window(reader, offset, MANIFEST_HEADER_BYTES));
@@ -118,8 +117,8 @@ co_fn static int reader_check_tail(struct manifest_reader *reader, uint64_t from
             return 0;
         }
         struct manifest_header header;
-        int err = manifest_header_decode(reader->memory + (offset - reader->start),
-                                         reader->seed, &header);
+        int err = manifest_header_decode(reader->memory + (offset - reader->start), reader->seed,
+                                         &header);
         if (err == 0 && (header.offset != offset || header.sequence != sequence)) {
             return err_corrupt(reader->manifest->path, from,
                                "damaged, for at offset %llu stands record %llu of offset %llu",
@@ -130,8 +129,8 @@ co_fn static int reader_check_tail(struct manifest_reader *reader, uint64_t from
     }
 }
 
-/* All parts of the next snapshot or commit are applied to `map` and state, or, if `map` is NULL, only looked at.
- * *ret_record is the last one looked at. Suspends. */
+/* All parts of the next snapshot or commit are applied to `map` and state, or, if `map` is NULL,
+ * only looked at. *ret_record is the last one looked at. Suspends. */
 co_fn static int reader_parts(struct manifest_reader *reader, uint64_t sequence,
                               struct manifest_state *state, struct mapper_change *map,
                               struct record *ret_record)

@@ -136,8 +136,7 @@ static struct mapper_chunk *chunk_copy(struct mapper *mapper, const struct mappe
 
 static bool full_get(const struct mapper *mapper, uint32_t chunk)
 {
-    return chunk / 64 < mapper->full_words &&
-           (mapper->full[chunk / 64] >> (chunk % 64) & 1) != 0;
+    return chunk / 64 < mapper->full_words && (mapper->full[chunk / 64] >> (chunk % 64) & 1) != 0;
 }
 
 /* Room for the bit of `chunk`. */
@@ -303,8 +302,7 @@ int mapper_begin(struct mapper *mapper, uint64_t version, struct mapper_change *
 {
     ASSERT(!mapper->changing && change->root == NULL);
     ASSERT(version > mapper->root->version);
-    struct mapper_root *root =
-        root_copy(mapper, mapper->root, version, mapper->root->dir_count);
+    struct mapper_root *root = root_copy(mapper, mapper->root, version, mapper->root->dir_count);
     if (root == NULL) {
         return ERR_MEMORY;
     }

@@ -11,7 +11,8 @@
  * histories give equal ids, with or without a reopening between. A freed id may be given out again
  * at once: older maps still have their own meaning of it.
  *
- * Who calls: partition.c, tree_*.c, manifest.c. One thread, never suspends. One change set at a time.
+ * Who calls: partition.c, tree_*.c, manifest.c. One thread, never suspends. One change set at a
+ * time.
  */
 #ifndef STORE_MAPPER_H
 #define STORE_MAPPER_H
@@ -81,11 +82,12 @@ const struct mapper_chunk *mapper_next_chunk(const struct mapper_root *root, uin
 /* Opens a change set that will publish `version`, above the current one. ERR_MEMORY. */
 NODISCARD int mapper_begin(struct mapper *mapper, uint64_t version, struct mapper_change *change);
 
-/* Gives out the lowest free id; it counts as mapped, to nowhere, until mapper_set. ERR_LIMIT, ERR_MEMORY. */
+/* Gives out the lowest free id; it counts as mapped, to nowhere, until mapper_set. ERR_LIMIT,
+ * ERR_MEMORY. */
 NODISCARD int mapper_allocate(struct mapper_change *change, struct page_id *ret_page);
 
-/* Puts the page at `pos`; FILE_POS_NONE frees it. The page was allocated or mapped before, but for a replay of
- * a manifest, which may set any id. ERR_LIMIT (id out of range), ERR_MEMORY. */
+/* Puts the page at `pos`; FILE_POS_NONE frees it. The page was allocated or mapped before, but for
+ * a replay of a manifest, which may set any id. ERR_LIMIT (id out of range), ERR_MEMORY. */
 NODISCARD int mapper_set(struct mapper_change *change, struct page_id page, struct file_pos pos);
 
 /* Frees a mapped id. ERR_MEMORY. */

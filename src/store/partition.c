@@ -166,8 +166,8 @@ static int dir_note(void *context, const char *name)
     return 0;
 }
 
-/* Of the files that the manifest in force does not name: nothing needs them. But if it was cut, then a
- * repair may want them as long as nothing new has been committed. */
+/* Of the files that the manifest in force does not name: nothing needs them. But if it was cut,
+ * then a repair may want them as long as nothing new has been committed. */
 static int dir_sweep(void *context, const char *name)
 {
     struct partition *partition = context;
@@ -198,7 +198,8 @@ co_fn static int dir_create(struct partition *partition)
 
 /* ---- opening ---- */
 
-/* Every mapped page lies in a file, within its pages, and the files count at least these as live. */
+/* Every mapped page lies in a file, within its pages, and the files count at least these as live.
+ */
 static int check_map(struct partition *partition)
 {
     struct datafiles *files = &partition->files;

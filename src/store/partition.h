@@ -2,8 +2,8 @@
  * partition: what a store and a partition are made of; private to the store room.
  *
  * A partition's state is its newest `struct version`, which never changes once published: the roots
- * of the trees and the map. Readers hold a version (version_hold). Everything that a commit prepares
- * lives in a struct commit (tree_batch.h) until partition.c publishes it in one step.
+ * of the trees and the map. Readers hold a version (version_hold). Everything that a commit
+ * prepares lives in a struct commit (tree_batch.h) until partition.c publishes it in one step.
  */
 #ifndef STORE_PARTITION_H
 #define STORE_PARTITION_H
@@ -31,8 +31,8 @@ struct store {
     struct store_options options; /* dir is borrowed */
     struct cache *cache;
     struct datafile_pool pool;
-    struct list partitions; /* open ones */
-    uint32_t tag_next;      /* for the cache: one for each opening of a partition */
+    struct list partitions;    /* open ones */
+    uint32_t tag_next;         /* for the cache: one for each opening of a partition */
     struct store_stats totals; /* what is counted, as far as it is not in the parts */
 };
 

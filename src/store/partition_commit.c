@@ -4,11 +4,11 @@
  *   check the batch → merge the trees, appending pages → sync data files → sync the directory if a
  *   file is new → manifest record, sync → publish.
  *
- * Up to the manifest record nothing has happened: an error gives everything up. If writing the record
- * fails, the commit counts as not made, but the record may come to light after a crash; so what it
- * names stays until a new manifest has replaced the old one, with which the next commit begins. A
- * failed sync is the end of the partition's service (on_failure). From the synced record on nothing
- * can fail: publishing allocates nothing and does not suspend.
+ * Up to the manifest record nothing has happened: an error gives everything up. If writing the
+ * record fails, the commit counts as not made, but the record may come to light after a crash; so
+ * what it names stays until a new manifest has replaced the old one, with which the next commit
+ * begins. A failed sync is the end of the partition's service (on_failure). From the synced record
+ * on nothing can fail: publishing allocates nothing and does not suspend.
  */
 #include "base/assert.h"
 #include "base/logger.h"
@@ -259,8 +259,8 @@ static void run_abort(struct commit_run *run)
 {
     struct partition *partition = run->commit.partition;
     mapper_abort(&run->commit.map);
-    datafiles_abort(&partition->files,
-                    partition->manifest.suspect ? forget_later : forget_now, partition);
+    datafiles_abort(&partition->files, partition->manifest.suspect ? forget_later : forget_now,
+                    partition);
 }
 
 /* ---- the run ---- */
@@ -284,8 +284,7 @@ static int run_init(struct commit_run *run, struct partition *partition,
     TRY(mapper_begin(partition->mapper, number, &commit->map));
     commit->base = version_hold(partition);
     run->next->tree_count = commit->base->tree_count;
-    memcpy(run->next->trees, commit->base->trees,
-           commit->base->tree_count * sizeof(struct tree));
+    memcpy(run->next->trees, commit->base->trees, commit->base->tree_count * sizeof(struct tree));
     return 0;
 }
 

@@ -9,7 +9,8 @@
  * it may still look at, and a commit costs only what it replaced: there are no reference counts in
  * the parts themselves.
  *
- * Who calls: partition.c; mapper.c and datafile.c embed `struct retired`. One thread, never suspends.
+ * Who calls: partition.c; mapper.c and datafile.c embed `struct retired`. One thread, never
+ * suspends.
  */
 #ifndef STORE_SNAPSHOT_H
 #define STORE_SNAPSHOT_H

@@ -20,8 +20,7 @@ static bool options_valid(const struct store_options *options)
            is_aligned(options->write_bytes, STORE_PAGE_BYTES);
 }
 
-int store_create(struct shard *shard, const struct store_options *options,
-                 struct store **ret_store)
+int store_create(struct shard *shard, const struct store_options *options, struct store **ret_store)
 {
     if (!options_valid(options)) {
         return ERR_CONFIG;

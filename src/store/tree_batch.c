@@ -26,7 +26,7 @@ struct batch_extent {
 
 struct tree_batch {
     struct commit *commit;
-    struct tree *tree;      /* receives the result */
+    struct tree *tree; /* receives the result */
     struct tree base;  /* as the base version has it */
     /* planning */
     struct tree_path path;
@@ -34,7 +34,7 @@ struct tree_batch {
     uint32_t window, first, count;
     struct batch_task tasks[STORE_READS_MAX]; /* a ring */
     /* merging */
-    struct path_step open[TREE_HEIGHT_MAX];          /* the branches that tasks are below now */
+    struct path_step open[TREE_HEIGHT_MAX]; /* the branches that tasks are below now */
     bool opened;
     struct branch_edit edits[TREE_HEIGHT_MAX + 1]; /* by level; [base.height]: above the root */
     struct batch_extent *extents;                  /* of the task in hand, by change */
@@ -71,7 +71,7 @@ int commit_free_extent(struct commit *commit, const struct extent *extent)
 
 static struct tree_page leaf_page(const struct tree_batch *batch, struct page_id id)
 {
-    return (struct tree_page){id, batch->base.space, 0, CACHE_USE_SCAN};
+    return (struct tree_page){.id = id, .space = batch->base.space, .use = CACHE_USE_SCAN};
 }
 
 static struct slice change_key(const struct tree_batch *batch, uint32_t index)
@@ -143,14 +143,15 @@ co_fn static int plan_fill(struct tree_batch *batch)
 /* Where the pages of one merge go. */
 struct batch_sink {
     struct tree_batch *batch;
-    uint32_t level;        /* of the pages */
-    uint32_t child;        /* which child of its parent the old page is */
-    uint32_t pages;        /* so far */
-    struct page_id id;     /* the old page's, for the first new one; or none */
-    bool cache;            /* keep the new pages in the cache */
+    uint32_t level;           /* of the pages */
+    uint32_t child;           /* which child of its parent the old page is */
+    uint32_t pages;           /* so far */
+    struct page_id id;        /* the old page's, for the first new one; or none */
+    bool cache;               /* keep the new pages in the cache */
+    struct file_pos replaced; /* where the old page was, or none */
 };
 
-static int sink_begin(void *context, uint8_t **ret_page)
+co_fn static int sink_begin(void *context, uint8_t **ret_page)
 {
     struct batch_sink *sink = context;
     return data_writer_page_begin(&sink->batch->commit->writer, ret_page);
@@ -166,11 +167,11 @@ static int sink_replace(struct batch_sink *sink, struct file_pos pos)
         return err_corrupt(manifest_path(&partition->manifest), 0,
                            "page %u was not counted in its file", sink->id.value);
     }
-    cache_demote(partition->store->cache, partition->tag, old);
+    sink->replaced = old;
     return mapper_set(&commit->map, sink->id, pos);
 }
 
-static int sink_end(void *context, uint8_t *page, struct slice low)
+co_fn static int sink_end(void *context, uint8_t *page, struct slice low)
 {
     struct batch_sink *sink = context;
     struct tree_batch *batch = sink->batch;
@@ -207,6 +208,15 @@ static int sink_settle(struct batch_sink *sink, const struct merge_result *resul
     }
     TRY(commit_free_page(batch->commit, sink->id));
     return branch_edit_remove(&batch->edits[sink->level + 1], sink->child);
+}
+
+/* The old page's frame is unpinned; newer versions have no use for it. */
+static void sink_demote_old(const struct batch_sink *sink)
+{
+    const struct partition *partition = sink->batch->commit->partition;
+    if (!file_pos_is_none(sink->replaced)) {
+        cache_demote(partition->store->cache, partition->tag, sink->replaced);
+    }
 }
 
 /* ---- merging: a leaf ---- */
@@ -262,8 +272,14 @@ static void merge_extent_dead(void *context, const struct extent *extent)
 {
     struct tree_batch *batch = context;
     int err = commit_free_extent(batch->commit, extent);
-    if (err < 0 || batch->tree->extents == 0) {
-        batch->error = err < 0 ? err : ERR_CORRUPT;
+    if (err < 0) {
+        batch->error = err;
+        return;
+    }
+    if (batch->tree->extents == 0) {
+        batch->error =
+            err_corrupt(manifest_path(&batch->commit->partition->manifest), 0,
+                        "space %u has more extents than were counted", batch->base.space);
         return;
     }
     batch->tree->extents--;
@@ -286,8 +302,7 @@ static int extents_reserve(struct tree_batch *batch)
 
 static bool value_is_large(const struct store_entry *entry)
 {
-    return entry->value.bytes > 0 &&
-           entry->key.bytes + entry->value.bytes > STORE_INLINE_BYTES_MAX;
+    return entry->value.bytes > 0 && entry->key.bytes + entry->value.bytes > STORE_INLINE_BYTES_MAX;
 }
 
 /* Writes the large values of changes [begin, end): the merge needs their places. Suspends. */
@@ -346,12 +361,17 @@ co_fn static int close_branch(struct tree_batch *batch, uint32_t level)
     }
     struct commit *commit = batch->commit;
     struct page_id id = batch->open[level].id;
-    struct tree_page page = {id, batch->base.space, level, CACHE_USE_POINT};
+    struct tree_page page = {
+        .id = id, .space = batch->base.space, .level = level, .use = CACHE_USE_POINT};
     struct frame *frame;
     TRY(tree_page_read(commit->partition, commit->base, &page, &frame));
     uint32_t child = level + 1 < batch->base.height ? batch->open[level + 1].index : 0;
-    struct batch_sink sink = {
-        .batch = batch, .level = level, .child = child, .id = id, .cache = true};
+    struct batch_sink sink = {.batch = batch,
+                              .level = level,
+                              .child = child,
+                              .id = id,
+                              .cache = true,
+                              .replaced = FILE_POS_NONE};
     struct branch_merge merge = {
         .space = batch->base.space,
         .level = level,
@@ -367,6 +387,7 @@ co_fn static int close_branch(struct tree_batch *batch, uint32_t level)
         err = sink_settle(&sink, &result);
     }
     tree_page_release(commit->partition, frame);
+    sink_demote_old(&sink);
     branch_edit_clear(edit);
     return err;
 }
@@ -398,8 +419,11 @@ co_fn static int grow_root(struct tree_batch *batch, uint32_t level)
             return ERR_LIMIT;
         }
         struct branch_edit *edit = &batch->edits[level];
-        struct batch_sink sink = {
-            .batch = batch, .level = level, .id = PAGE_ID_NONE, .cache = true};
+        struct batch_sink sink = {.batch = batch,
+                                  .level = level,
+                                  .id = PAGE_ID_NONE,
+                                  .cache = true,
+                                  .replaced = FILE_POS_NONE};
         struct branch_merge merge = {
             .space = batch->base.space,
             .level = level,
@@ -444,8 +468,10 @@ co_fn static int collapse_root(struct tree_batch *batch)
 {
     struct commit *commit = batch->commit;
     while (batch->base.height > 1) {
-        struct tree_page page = {batch->base.root, batch->base.space, batch->base.height - 1,
-                                 CACHE_USE_POINT};
+        struct tree_page page = {.id = batch->base.root,
+                                 .space = batch->base.space,
+                                 .level = batch->base.height - 1,
+                                 .use = CACHE_USE_POINT};
         struct frame *frame;
         TRY(tree_page_read(commit->partition, commit->base, &page, &frame));
         bool single = branch_count(frame->page) == 1;
@@ -472,20 +498,26 @@ co_fn static int merge_task(struct tree_batch *batch)
     struct tree_page page = leaf_page(batch, task.leaf);
     TRY(tree_page_wait(commit->partition, &page, task.frame));
     uint32_t child = batch->base.height > 1 ? task.path[1].index : 0;
-    struct batch_sink sink = {
-        .batch = batch, .level = 0, .child = child, .id = task.leaf, .cache = task.cached};
+    struct batch_sink sink = {.batch = batch,
+                              .level = 0,
+                              .child = child,
+                              .id = task.leaf,
+                              .cache = task.cached,
+                              .replaced = FILE_POS_NONE};
     int err = open_branches(batch, &task);
     if (err == 0) {
         err = merge_leaf(batch, &sink, task.frame->page, task.begin, task.end);
     }
     tree_page_release(commit->partition, task.frame);
+    sink_demote_old(&sink);
     co_yield_if_due();
     return err;
 }
 
 co_fn static int merge_new_tree(struct tree_batch *batch)
 {
-    struct batch_sink sink = {.batch = batch, .level = 0, .id = PAGE_ID_NONE, .cache = false};
+    struct batch_sink sink = {
+        .batch = batch, .level = 0, .id = PAGE_ID_NONE, .replaced = FILE_POS_NONE};
     return merge_leaf(batch, &sink, NULL, batch->next, batch->end);
 }
 
@@ -538,7 +570,8 @@ co_fn int tree_batch_apply(struct commit *commit, uint32_t begin, uint32_t end, 
     if (batch == NULL) {
         return ERR_MEMORY;
     }
-    uint32_t window = commit->partition->store->options.reads_in_flight;
+    const struct store *store = commit->partition->store;
+    uint64_t window = min_u64(store->options.reads_in_flight, cache_frames_max(store->cache) / 4);
     batch->commit = commit;
     batch->tree = tree;
     batch->base = *tree;

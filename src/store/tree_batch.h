@@ -2,10 +2,10 @@
  * tree_batch: the changes of one commit to the trees of a partition.
  *
  * Model. The sorted changes of a tree are cut into tasks, one for each leaf that they touch, by
- * walking the branches once. The leaves of the next tasks are read ahead, reads_in_flight at a time,
- * while earlier ones are merged and written. A leaf that stays one leaf keeps its id, so its branch does not
- * change. Where leaves split or vanish, the change to the parent is noted; a branch is rewritten when
- * the tasks leave it, and so on upwards.
+ * walking the branches once. The leaves of the next tasks are read ahead, reads_in_flight at a
+ * time, while earlier ones are merged and written. A leaf that stays one leaf keeps its id, so its
+ * branch does not change. Where leaves split or vanish, the change to the parent is noted; a branch
+ * is rewritten when the tasks leave it, and so on upwards.
  *
  * Nothing here changes what readers see: all goes into a struct commit, which partition_commit.c
  * publishes or gives up.

@@ -5,16 +5,16 @@
 
 struct store_cursor {
     struct partition *partition;
-    struct version *version;  /* held */
-    const struct tree *tree;  /* NULL: nothing to iterate */
-    struct frame *leaf;       /* the stream's; NULL: the next one is needed */
-    uint32_t left;            /* records of the leaf still to come */
-    uint32_t index;           /* of the next record, if left > 0 */
-    int ended;                /* 0, or what every further call returns: 1 at the end, or an error */
+    struct version *version; /* held */
+    const struct tree *tree; /* NULL: nothing to iterate */
+    struct frame *leaf;      /* the stream's; NULL: the next one is needed */
+    uint32_t left;           /* records of the leaf still to come */
+    uint32_t index;          /* of the next record, if left > 0 */
+    int ended;               /* 0, or what every further call returns: 1 at the end, or an error */
     bool reverse, exclusive, values;
-    bool seeking;             /* `from` counts: the first leaf is still to be entered */
-    struct slice from;        /* points to key */
-    uint8_t *extent;          /* the last entry's value, owned */
+    bool seeking;      /* `from` counts: the first leaf is still to be entered */
+    struct slice from; /* points to key */
+    uint8_t *extent;   /* the last entry's value, owned */
     struct leaf_stream stream;
     uint8_t key[STORE_KEY_BYTES_MAX];
 };
@@ -37,8 +37,7 @@ co_fn static int cursor_start(struct store_cursor *cursor,
     return leaf_stream_init(&cursor->stream, &start);
 }
 
-co_fn int store_cursor_open(struct partition *partition,
-                            const struct store_cursor_options *options,
+co_fn int store_cursor_open(struct partition *partition, const struct store_cursor_options *options,
                             struct store_cursor **ret_cursor)
 {
     if (options->from.bytes > STORE_KEY_BYTES_MAX) {
@@ -98,7 +97,8 @@ static void cursor_enter(struct store_cursor *cursor, struct frame *leaf)
         cursor->index = at + skip;
         cursor->left = count - cursor->index;
     }
-    /* The leaf that would hold `from` settles it: all further leaves lie wholly on the right side. */
+    /* The leaf that would hold `from` settles it: all further leaves lie wholly on the right side.
+     */
     cursor->seeking = false;
 }
 

@@ -1,13 +1,14 @@
 /*
- * Dropping a whole tree: its pages are freed by walking its branches. Only a tree that has extents needs
- * its leaves read, to find them.
+ * Dropping a whole tree: its pages are freed by walking its branches. Only a tree that has extents
+ * needs its leaves read, to find them.
  */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "store/leaf_stream.h"
 #include "store/tree_batch.h"
 
-/* Frees the branches of the path that were not yet: `freed` has the last one freed on each level. */
+/* Frees the branches of the path that were not yet: `freed` has the last one freed on each level.
+ */
 static int drop_branches(struct commit *commit, const struct tree_path *path,
                          struct page_id freed[TREE_HEIGHT_MAX])
 {

@@ -1,6 +1,7 @@
 #include "store/tree_page.h"
 
 #include "base/assert.h"
+#include "shard/await.h"
 
 /* ---- pages ---- */
 
@@ -19,6 +20,22 @@ static int page_locate(struct partition *partition, const struct version *versio
     *ret_pos = pos;
     *ret_file = file;
     return 0;
+}
+
+/* cache_start; if all frames are pinned and nobody can be waiting for us, tries again for a while.
+ * That is rare (more reads under way than the cache has frames), so it need not be quick. Suspends.
+ */
+co_fn static int page_start_patiently(struct partition *partition, const struct cache_read *read,
+                                      bool patient, struct frame **ret_frame)
+{
+    enum { WAIT_NS = 200 * 1000, WAITS_MAX = 5000 };
+    struct store *store = partition->store;
+    int err = cache_start(store->cache, read, ret_frame);
+    for (uint32_t i = 0; err == ERR_LIMIT && patient && i < WAITS_MAX; i++) {
+        await_sleep_ns(store->shard, WAIT_NS);
+        err = cache_start(store->cache, read, ret_frame);
+    }
+    return err;
 }
 
 co_fn int tree_page_start(struct partition *partition, const struct version *version,
@@ -44,7 +61,7 @@ co_fn int tree_page_start(struct partition *partition, const struct version *ver
         .expect = {.kind = PAGE_KIND_ANY, .id = page->id, .space = page->space},
         .use = page->use,
     };
-    int err = cache_start(cache, &read, ret_frame);
+    int err = page_start_patiently(partition, &read, page->patient, ret_frame);
     datafile_release(file);
     return err;
 }
@@ -145,8 +162,7 @@ void tree_path_deinit(struct tree_path *path)
 enum path_way { PATH_KEY, PATH_FIRST, PATH_LAST };
 
 /* Which child of the branch on `level` the path takes, and thereby the id one level below. */
-static void path_choose(struct tree_path *path, uint32_t level, enum path_way way,
-                        struct slice key)
+static void path_choose(struct tree_path *path, uint32_t level, enum path_way way, struct slice key)
 {
     struct path_level *at = &path->levels[level];
     const uint8_t *page = at->frame->page;
@@ -171,7 +187,8 @@ co_fn static int path_descend(struct tree_path *path, uint32_t level, enum path_
     for (; level > 0; level--) {
         struct path_level *at = &path->levels[level];
         path_release(path, level);
-        struct tree_page page = {at->id, path->tree->space, level, path->use};
+        struct tree_page page = {
+            .id = at->id, .space = path->tree->space, .level = level, .use = path->use};
         int err = tree_page_read(path->partition, path->version, &page, &at->frame);
         if (err < 0) {
             at->frame = NULL;
@@ -201,8 +218,7 @@ co_fn int tree_path_edge(struct tree_path *path, bool last)
 }
 
 /* The first key behind the range of the page on `level`, which the levels above it know. */
-static bool path_upper_of(const struct tree_path *path, uint32_t level,
-                          struct page_key *ret_bound)
+static bool path_upper_of(const struct tree_path *path, uint32_t level, struct page_key *ret_bound)
 {
     for (uint32_t above = level + 1; above < path->tree->height; above++) {
         const struct path_level *at = &path->levels[above];

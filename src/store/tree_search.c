@@ -12,7 +12,7 @@
 co_fn static int find_leaf(struct partition *partition, const struct version *version,
                            const struct tree *tree, struct slice key, struct frame **ret_frame)
 {
-    struct tree_page page = {tree->root, tree->space, tree->height - 1, CACHE_USE_POINT};
+    struct tree_page page = {tree->root, tree->space, tree->height - 1, CACHE_USE_POINT, true};
     for (;;) {
         struct frame *frame;
         TRY(tree_page_read(partition, version, &page, &frame));
@@ -30,7 +30,7 @@ co_fn static int find_leaf(struct partition *partition, const struct version *ve
 static int find_leaf_cached(struct partition *partition, const struct version *version,
                             const struct tree *tree, struct slice key, struct frame **ret_frame)
 {
-    struct tree_page page = {tree->root, tree->space, tree->height - 1, CACHE_USE_POINT};
+    struct tree_page page = {tree->root, tree->space, tree->height - 1, CACHE_USE_POINT, true};
     for (;;) {
         struct frame *frame;
         TRY(tree_page_cached(partition, version, &page, &frame));
@@ -162,14 +162,15 @@ co_fn int store_exists(struct partition *partition, uint32_t space, struct slice
 /* Reads the path's leaf. Suspends. */
 co_fn static int path_leaf(struct tree_path *path, struct frame **ret_frame)
 {
-    struct tree_page page = {tree_path_leaf(path), path->tree->space, 0, CACHE_USE_POINT};
+    struct tree_page page = {
+        .id = tree_path_leaf(path), .space = path->tree->space, .use = CACHE_USE_POINT};
     return tree_page_read(path->partition, path->version, &page, ret_frame);
 }
 
-/* Record `index` of the leaf with its key in `key_buffer`; takes the pin. Suspends for an extent. */
+/* Record `index` of the leaf with its key in `key_buffer`; takes the pin. Suspends for an extent.
+ */
 co_fn static int found_take_with_key(struct partition *partition, struct frame *frame,
-                                     uint32_t index, uint8_t *key_buffer,
-                                     struct store_found *found)
+                                     uint32_t index, uint8_t *key_buffer, struct store_found *found)
 {
     uint32_t bytes = leaf_key_copy(frame->page, index, key_buffer);
     found->entry.key = slice_of(key_buffer, bytes);
@@ -218,12 +219,13 @@ co_fn int store_floor(struct partition *partition, uint32_t space, struct slice 
     return err;
 }
 
-/* A leaf by a random child on each level: keys below fuller pages are met a little less often. Suspends. */
+/* A leaf by a random child on each level: keys below fuller pages are met a little less often.
+ * Suspends. */
 co_fn static int random_leaf(struct partition *partition, const struct version *version,
                              const struct tree *tree, struct random *random,
                              struct frame **ret_frame)
 {
-    struct tree_page page = {tree->root, tree->space, tree->height - 1, CACHE_USE_POINT};
+    struct tree_page page = {tree->root, tree->space, tree->height - 1, CACHE_USE_POINT, true};
     for (;;) {
         struct frame *frame;
         TRY(tree_page_read(partition, version, &page, &frame));
@@ -259,8 +261,7 @@ co_fn int store_random(struct partition *partition, uint32_t space, struct rando
     struct version *version = version_hold(partition);
     const struct tree *tree = version_tree(version, space);
     struct store_found found = {0};
-    int err =
-        tree == NULL ? 0 : random_in(partition, version, tree, random, key_buffer, &found);
+    int err = tree == NULL ? 0 : random_in(partition, version, tree, random, key_buffer, &found);
     version_release(partition, version);
     if (err > 0) {
         *ret_found = found;

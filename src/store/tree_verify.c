@@ -1,11 +1,11 @@
 /*
- * Verifying a whole partition: every page and extent of a version is read. Beside checksums and formats,
- * which are looked at on every read, this proves what only the whole can show: order across pages,
- * each page reachable exactly once, no page in the map that is not reachable, counters of files and
- * trees.
+ * Verifying a whole partition: every page and extent of a version is read. Beside checksums and
+ * formats, which are looked at on every read, this proves what only the whole can show: order
+ * across pages, each page reachable exactly once, no page in the map that is not reachable,
+ * counters of files and trees.
  *
- * The version is held, so commits may go on. Counters of files are those of the newest version; they
- * are compared only if that is still the one that was read.
+ * The version is held, so commits may go on. Counters of files are those of the newest version;
+ * they are compared only if that is still the one that was read.
  */
 #include <stdarg.h>
 #include <stdio.h>

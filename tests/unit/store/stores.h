@@ -1,9 +1,9 @@
 /*
- * stores: a store on one shard over a fresh directory, and a model of what a partition must hold, for
- * the tests of the store room's files that do I/O.
+ * stores: a store on one shard over a fresh directory, and a model of what a partition must hold,
+ * for the tests of the store room's files that do I/O.
  *
- * The io body is the one named by TEST_IO_BACKEND ("uring" or "posix"). Test bodies run on the shard,
- * in a coroutine, where Criterion's own assertions must not be used: MUST prints and aborts.
+ * The io body is the one named by TEST_IO_BACKEND ("uring" or "posix"). Test bodies run on the
+ * shard, in a coroutine, where Criterion's own assertions must not be used: MUST prints and aborts.
  */
 #ifndef TESTS_STORES_H
 #define TESTS_STORES_H
@@ -26,15 +26,15 @@
         }                                                                              \
     } while (0)
 
-#define MUST_BE(value, expected)                                                       \
-    do {                                                                               \
-        long long must_is_ = (long long)(value);                                       \
-        long long must_be_ = (long long)(expected);                                    \
-        if (must_is_ != must_be_) {                                                    \
-            fprintf(stderr, "%s:%d: %s is %lld, must be %lld\n", __FILE_NAME__, __LINE__, \
-                    #value, must_is_, must_be_);                                       \
-            abort();                                                                   \
-        }                                                                              \
+#define MUST_BE(value, expected)                                                                  \
+    do {                                                                                          \
+        long long must_is_ = (long long)(value);                                                  \
+        long long must_be_ = (long long)(expected);                                               \
+        if (must_is_ != must_be_) {                                                               \
+            fprintf(stderr, "%s:%d: %s is %lld, must be %lld\n", __FILE_NAME__, __LINE__, #value, \
+                    must_is_, must_be_);                                                          \
+            abort();                                                                              \
+        }                                                                                         \
     } while (0)
 
 enum {
@@ -53,7 +53,7 @@ struct world {
     bool unlink_disposed;        /* dispose really removes the file */
     uint32_t disposed_count;
     char *disposed[WORLD_DISPOSED_MAX]; /* paths, in order */
-    int failures; /* calls of on_failure */
+    int failures;                       /* calls of on_failure */
     int failure;
 };
 
@@ -83,7 +83,8 @@ void world_test(shard_call_fn *body);
 void world_path(const struct world *world, const char *name, char path[WORLD_PATH_BYTES * 2]);
 bool world_has_disposed(const struct world *world, const char *name);
 
-/* Copies the directory to a fresh one: what a crash at this moment would leave. Returns its path. */
+/* Copies the directory to a fresh one: what a crash at this moment would leave. Returns its path.
+ */
 void world_copy(const struct world *world, char to[WORLD_PATH_BYTES]);
 /* Of the whole world's directory or a copy. */
 void tree_remove(const char *dir);
@@ -108,7 +109,8 @@ co_fn int changes_commit(struct world *world, struct changes *changes);
 /* One key, one commit, in WORLD_SPACE. */
 co_fn int world_put(struct world *world, const char *key, const char *value);
 co_fn int world_remove(struct world *world, const char *key);
-/* Whether the key is there with that value; fails the test on errors. value NULL: must be absent. */
+/* Whether the key is there with that value; fails the test on errors. value NULL: must be absent.
+ */
 co_fn bool world_holds(struct world *world, const char *key, const char *value);
 
 /* ---- a model ---- */
