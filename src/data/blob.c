@@ -1,8 +1,8 @@
 /*
  * Blobs: large values by reference. Its face stands in record.h.
  *
- * The bytes lie behind the header, or in memory that was taken over from a read of the store (so that a value of
- * 512 MB is not copied once more).
+ * The bytes lie behind the header, or in memory that was taken over from a read of the store (so
+ * that a value of 512 MB is not copied once more).
  */
 #include <stdatomic.h>
 

@@ -1,20 +1,22 @@
 /*
- * Bodies of log records. The kind is the log record's type; integers are little-endian, varints LEB128.
+ * Bodies of log records. The kind is the log record's type; integers are little-endian, varints
+ * LEB128.
  *
  *     PUT      u8 bits (1: has expire_ms) | u8 type | u8 meta | varint space | varint key_bytes |
  *              [u64 expire_ms] | key | value: the rest
  *     REMOVE   varint space | varint key_bytes | key
  *     EXPIRE   varint space | varint key_bytes | u64 expire_ms | key
- *     RANGE    varint space | varint key_bytes | varint offset | key | bytes: the rest, at least one
- *     GROUP    u32 count (1 ..) | count times: u8 kind (PUT .. RANGE) | u32 bytes | body of that kind
- *     SPACES   varint space_next | varint databases (1 .. 256) | databases times: varint space
+ *     RANGE    varint space | varint key_bytes | varint offset | key | bytes: the rest, at least
+ * one GROUP    u32 count (1 ..) | count times: u8 kind (PUT .. RANGE) | u32 bytes | body of that
+ * kind SPACES   varint space_next | varint databases (1 .. 256) | databases times: varint space
  *
- * key_bytes is at most STORE_KEY_BYTES_MAX; expire_ms is above 0 where it is present, but for EXPIRE, where 0 takes
- * the expiry away; a value, or the end of a range, is at most STORE_VALUE_BYTES_MAX. Nothing may follow.
+ * key_bytes is at most STORE_KEY_BYTES_MAX; expire_ms is above 0 where it is present, but for
+ * EXPIRE, where 0 takes the expiry away; a value, or the end of a range, is at most
+ * STORE_VALUE_BYTES_MAX. Nothing may follow.
  *
- * All of these may be applied again to a state that already has them, or a part of them, as long as everything that
- * follows them in the log is applied again as well: PUT and REMOVE say all about a key, EXPIRE and RANGE set a
- * part of it to what it was after them (see replay.c).
+ * All of these may be applied again to a state that already has them, or a part of them, as long as
+ * everything that follows them in the log is applied again as well: PUT and REMOVE say all about a
+ * key, EXPIRE and RANGE set a part of it to what it was after them (see replay.c).
  */
 #include "data/change.h"
 
@@ -50,7 +52,7 @@ uint32_t change_encode_head(const struct change_view *change, uint8_t *to)
 
 /* ---- groups ---- */
 
-void change_group_begin(struct buffer *body)
+void change_group_open(struct buffer *body)
 {
     buffer_clear(body);
 }
@@ -87,7 +89,7 @@ void change_group_add(struct buffer *body, const struct change_view *change)
     put_bytes(body, change->value);
 }
 
-void change_group_end(struct buffer *body, uint32_t count)
+void change_group_close(struct buffer *body, uint32_t count)
 {
     ASSERT(count > 0 && body->bytes > CHANGE_GROUP_HEAD_BYTES);
     store_le32(body->data, count);

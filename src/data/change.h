@@ -36,22 +36,22 @@ struct change_view {
 };
 
 enum {
-    CHANGE_HEAD_BYTES_MAX = 32,  /* what stands before the key of a body */
-    CHANGE_GROUP_HEAD_BYTES = 4, /* what stands before the first member of a group */
+    CHANGE_HEAD_BYTES_MAX = 32,   /* what stands before the key of a body */
+    CHANGE_GROUP_HEAD_BYTES = 4,  /* what stands before the first member of a group */
     CHANGE_MEMBER_HEAD_BYTES = 5, /* and before each member */
-    CHANGE_SPACES_BYTES_MAX = 10 * (2 + KEYSPACE_DATABASES_MAX),
+    CHANGE_SPACES_BYTES_MAX = 5 * (2 + KEYSPACE_DATABASES_MAX),
 };
 
 /* Writes what stands before the key; returns its length. The body is head, key, value. */
 uint32_t change_encode_head(const struct change_view *change, uint8_t *to);
 
-/* A group under way: `body` begins with room for the count, which change_group_end fills in. */
-void change_group_begin(struct buffer *body);
+/* A group under way: `body` begins with room for the count, which change_group_close fills in. */
+void change_group_open(struct buffer *body);
 /* Makes room for a member. ERR_MEMORY or ERR_LIMIT: the group is as before. */
 NODISCARD int change_group_reserve(struct buffer *body, uint64_t key_bytes, uint64_t value_bytes);
 /* Appends a member for which room was made. */
 void change_group_add(struct buffer *body, const struct change_view *change);
-void change_group_end(struct buffer *body, uint32_t count);
+void change_group_close(struct buffer *body, uint32_t count);
 
 /* Returns the bytes written to `to` (CHANGE_SPACES_BYTES_MAX). */
 uint32_t change_encode_spaces(const uint32_t *spaces, uint32_t databases, uint32_t space_next,
@@ -59,8 +59,8 @@ uint32_t change_encode_spaces(const uint32_t *spaces, uint32_t databases, uint32
 
 /* ---- bytes from a log ---- */
 
-/* A body of kind PUT .. RANGE. Slices point into `body`. 0; ERR_TRUNCATED, ERR_LIMIT or ERR_PROTOCOL: not what
- * change_encode_head can have made. */
+/* A body of kind PUT .. RANGE. Slices point into `body`. 0; ERR_TRUNCATED, ERR_LIMIT or
+ * ERR_PROTOCOL: not what change_encode_head can have made. */
 NODISCARD int change_check(uint8_t kind, struct slice body, struct change_view *ret_change);
 
 /* The members of a group: begin, then next until it returns 0; 1: a member. Errors as above. */

@@ -67,6 +67,9 @@ struct key {
     uint16_t partition;
 };
 struct key keyspace_key(const struct keyspace *keyspace, uint32_t space, struct slice name);
+/* Hashes are seeded at random once per process, for all its keyspaces. For tests: sets the seed,
+ * before there are any. */
+void keyspace_set_hash_seed(uint64_t seed);
 /* Which shard owns it. No keyspace needed, so that a connection's shard can ask. */
 uint32_t keyspace_shard_of(struct slice name, uint32_t partitions, uint32_t shards);
 
@@ -92,8 +95,10 @@ struct key_load {
     struct keyspace *keyspace;
     struct key key; /* name borrowed until the unpin */
     struct list_node node;
+    int result;
 };
-/* Makes the key resident and pins it. Concurrent loads of a key share one read. */
+/* Makes the key resident and pins it. Concurrent loads of a key share one read. `done` is always
+ * called, in a later pass. */
 void keyspace_load(struct keyspace *keyspace, struct key_load *load);
 /* If the key is resident: pins it and returns true, without a callback. */
 bool keyspace_pin(struct keyspace *keyspace, const struct key *key);
@@ -112,18 +117,21 @@ struct put {
     uint8_t meta;       /* RECORD_META_* */
     int64_t expire_ms;  /* 0: never */
     struct slice value; /* copied */
-    struct blob *blob;  /* instead of `value`: a large value, one reference handed over */
+    struct blob *blob;  /* instead of `value`: a large value, one reference handed over, also if the
+                           put fails */
 };
 /* Sets the key, whatever was there; the old value needn't be resident. ERR_MEMORY,
  * ERR_KEY_TOO_LONG, ERR_VALUE_TOO_LARGE: nothing changed. An expiry in the past removes the key. */
 NODISCARD int keyspace_put(struct keyspace *keyspace, const struct key *key, const struct put *put);
 /* Removes a resident key. Returns 1 if it existed, 0 if not, ERR_AGAIN if unknown. */
 NODISCARD int keyspace_remove(struct keyspace *keyspace, const struct key *key);
-/* Changes only the expiry (0: none) of a live, resident record. */
+/* Changes only the expiry (0: none) of a live, resident record. ERR_NOT_FOUND: it doesn't exist;
+ * ERR_AGAIN; ERR_MEMORY. An expiry in the past removes the key. */
 NODISCARD int keyspace_set_expire(struct keyspace *keyspace, const struct key *key,
                                   int64_t expire_ms);
 /* Appends to / overwrites part of a live resident string, in place where possible; grows it with
- * zeros. */
+ * zeros. ERR_NOT_FOUND, ERR_AGAIN, ERR_WRONG_TYPE, ERR_VALUE_TOO_LARGE, ERR_MEMORY: nothing
+ * changed. */
 NODISCARD int keyspace_write_range(struct keyspace *keyspace, const struct key *key,
                                    uint64_t offset, struct slice bytes);
 
@@ -140,8 +148,10 @@ struct change {
     bool remove;
     struct put put;
 };
-void keyspace_log_changes(struct keyspace *keyspace, const struct change *changes, uint32_t count);
-/* ... and each owner applies its own without logging again. */
+/* ERR_MEMORY: nothing was logged. */
+int keyspace_log_changes(struct keyspace *keyspace, const struct change *changes, uint32_t count);
+/* ... and each owner applies its own without logging again. Takes over change->put.blob in any
+ * case. */
 NODISCARD int keyspace_apply(struct keyspace *keyspace, const struct change *change);
 
 /* ---- databases ---- */
@@ -182,12 +192,16 @@ struct lsn keyspace_low_lsn(const struct keyspace *keyspace);
 struct partition *keyspace_partition(const struct keyspace *keyspace,
                                      uint32_t partition);            /* NULL: not ours */
 void keyspace_set_active_expire(struct keyspace *keyspace, bool on); /* DEBUG SET-ACTIVE-EXPIRE */
+/* Time for expiry, which never goes back: the highest real time seen, also by an earlier process if
+ * set after keyspace_create. */
+int64_t keyspace_clock_high_ms(const struct keyspace *keyspace);
+void keyspace_set_clock_high_ms(struct keyspace *keyspace, int64_t now_ms);
 
 struct keyspace_stats {
     uint64_t hits, misses; /* keyspace_hits and keyspace_misses of INFO */
     uint64_t expired, evicted_clean, loads, checkpoints, checkpoint_records;
     uint64_t record_bytes, dirty_bytes, records, dirty_records;
-    uint64_t changes_since_checkpoint;
+    uint64_t changes_since_checkpoint; /* keys that differ from what the trees have */
     int64_t last_checkpoint_ms;
     int last_checkpoint_error;
     bool checkpoint_running;

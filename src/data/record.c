@@ -26,8 +26,8 @@ struct record *record_create(const struct record_content *content)
 {
     size_t value_room = content->blob != NULL ? sizeof(content->blob) : content->value.bytes;
     size_t expire_room = content->expire_ms != 0 ? 8 : 0;
-    struct record *record = record_alloc(content->hash, content->space, content->key,
-                                         value_room + expire_room);
+    struct record *record =
+        record_alloc(content->hash, content->space, content->key, value_room + expire_room);
     if (record == NULL) {
         return NULL;
     }
@@ -78,7 +78,7 @@ void record_strip(struct record *record, uint16_t marker_flag)
         blob_drop(record_blob_get(record));
     }
     memmove(record->payload, record_key_at(record), record->key_bytes);
-    record->flags &= (uint16_t)~(RECORD_BLOB | RECORD_EXPIRES | RECORD_NO_VALUE);
+    record->flags &= (uint16_t) ~(RECORD_BLOB | RECORD_EXPIRES | RECORD_NO_VALUE);
     record->flags |= marker_flag;
     record->value_bytes = 0;
     record->type = 0;

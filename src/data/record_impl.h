@@ -1,17 +1,11 @@
 /*
  * record_impl: the bytes of a record, for the bodies of data/ only.
  *
- *     0   hash         top 32 bits of the key's hash: where the table keeps it, so that a split needs no key
- *     4   space
- *     8   value_bytes
- *     12  access_s     shard's seconds at the last touch
- *     16  key_bytes : 11, pins : 21
- *     20  type
- *     21  meta
- *     22  flags        enum record_flag
- *     24  expire_ms    8 bytes, only with RECORD_EXPIRES
- *         key          key_bytes
- *         value        value_bytes; with RECORD_BLOB a struct blob *, with RECORD_LOADING a struct fetch *
+ *     0   hash         top 32 bits of the key's hash: where the table keeps it, so that a split
+ * needs no key 4   space 8   value_bytes 12  access_s     shard's seconds at the last touch 16
+ * key_bytes : 11, pins : 21 20  type 21  meta 22  flags        enum record_flag 24  expire_ms    8
+ * bytes, only with RECORD_EXPIRES key          key_bytes value        value_bytes; with RECORD_BLOB
+ * a struct blob *, with RECORD_LOADING a struct fetch *
  *
  * What stands for a key in the table is one of
  *
@@ -25,14 +19,14 @@
  * What a dirty one knows of the tree, as it is published now:
  *
  *     RECORD_FRESH      the tree hasn't the key
- *     RECORD_OPEN       not known; the count of keys took it for new (count.c). RECORD_OPEN_EPOCH says since when
- *     neither           the tree has the key
+ *     RECORD_OPEN       not known; the count of keys took it for new (count.c). RECORD_OPEN_EPOCH
+ * says since when neither           the tree has the key
  *
  * A running checkpoint holds records by pointer (checkpoint.c):
  *
  *     RECORD_FROZEN     in its batch: not to be changed or freed
- *     RECORD_ORPHAN     frozen, and no longer in the table: another one took its place. Freed by the checkpoint
- *     RECORD_SUPERSEDES took the place of a frozen one that is still in a batch;
+ *     RECORD_ORPHAN     frozen, and no longer in the table: another one took its place. Freed by
+ * the checkpoint RECORD_SUPERSEDES took the place of a frozen one that is still in a batch;
  *     RECORD_SUPERSEDES_REMOVAL  and that was a tombstone
  */
 #ifndef DATA_RECORD_IMPL_H
@@ -154,7 +148,8 @@ static inline int64_t record_load_expire(const struct record *record)
     return expire_ms;
 }
 
-/* memcmp is a call with a jump on the length; keys are short, and two overlapping loads do most of them. */
+/* memcmp is a call with a jump on the length; keys are short, and two overlapping loads do most of
+ * them. */
 static inline bool record_bytes_equal(const uint8_t *a, const uint8_t *b, size_t bytes)
 {
     if (bytes >= 8) {
@@ -184,7 +179,8 @@ static inline bool record_is_key(const struct record *record, uint32_t hash, uin
            record_bytes_equal(record_key_at(record), key.data, key.bytes);
 }
 
-/* Makes a record without value, in place, of one that has a value: drops its blob and its expiry. */
+/* Makes a record without value, in place, of one that has a value: drops its blob and its expiry.
+ */
 void record_strip(struct record *record, uint16_t marker_flag);
 
 /* Whether `bytes` of inline value fit into the record's memory. */
@@ -198,7 +194,8 @@ struct blob *record_swap_blob(struct record *record, struct blob *blob);
 
 /* ---- blobs ---- */
 
-/* A blob over memory that came from mem_alloc, which it takes over on success: `data` lies within `memory`. */
+/* A blob over memory that came from mem_alloc, which it takes over on success: `data` lies within
+ * `memory`. */
 NODISCARD int blob_adopt(void *memory, uint8_t *data, uint64_t bytes, struct blob **ret_blob);
 bool blob_is_shared(const struct blob *blob);
 uint64_t blob_capacity(const struct blob *blob);

@@ -6,7 +6,8 @@
  * key order, skipping what the table has deleted. A key that exists from start to end is met: if it
  * is not in the tree when the first phase passes its place, the first phase reports it; once in the
  * tree it stays there; if a checkpoint moves it there before the first phase gets to it, the second
- * phase finds it. A key met twice is possible only if it was written during the walk.
+ * phase finds it. A key met twice is possible if it was written during the walk, or if a checkpoint
+ * moved it between two calls; not within one call that walks the whole partition.
  */
 #ifndef DATA_SCAN_H
 #define DATA_SCAN_H
@@ -22,16 +23,18 @@
 struct scan_position {
     bool in_tree;       /* second phase */
     uint32_t hash_next; /* first phase: the next hash prefix */
-    uint32_t key_bytes; /* second phase: keys > key come next; 0: from the start (or the prefix) */
+    bool after_key;     /* second phase: keys > key come next; false: from the start */
+    uint32_t key_bytes;
     uint8_t key[STORE_KEY_BYTES_MAX];
 };
 
 typedef bool scan_each_fn(void *context, struct slice key, const struct record *record_or_null,
                           uint8_t type); /* false: stop after this one */
 
-/* Goes on from *position over partition `partition` of `space`, keys beginning with `prefix` only,
- * examining about `examine_max` keys; returns 1 if more is left (position moved), 0 at the
- * partition's end, or an error. Suspends. */
+/* Goes on from *position (zeroed: the start) over partition `partition` of `space`, keys beginning
+ * with `prefix` only, examining about `examine_max` keys (UINT32_MAX: all, with checkpoints of the
+ * partition kept away meanwhile). `each` must not change the keyspace. Returns 1 if more is left
+ * (position moved), 0 at the partition's end, or an error. Suspends. */
 NODISCARD co_fn int scan_partition(struct keyspace *keyspace, uint32_t partition, uint32_t space,
                                    struct slice prefix, uint32_t examine_max,
                                    struct scan_position *position, scan_each_fn *each,

@@ -3,9 +3,11 @@
 #include "base/mem.h"
 
 enum {
-    /* A segment is split when it needs another overflow bucket and holds so many records (5 a bucket), or ... */
+    /* A segment is split when it needs another overflow bucket and holds so many records (5 a
+       bucket), or ... */
     SPLIT_RECORDS_MIN = 5 * TABLE_SEGMENT_BUCKETS,
-    /* ... when a chain would become longer than this and the segment isn't nearly empty: then hashes are odd. */
+    /* ... when a chain would become longer than this and the segment isn't nearly empty: then
+       hashes are odd. */
     SPLIT_CHAIN_MAX = 2,
     SPLIT_RECORDS_FLOOR = TABLE_SEGMENT_BUCKETS,
 
@@ -182,7 +184,8 @@ static int directory_double(struct table *table)
 /* A slot's bits, as they are for the first slot of a bucket. */
 #define SLOT_BITS (UINT64_C(1) << TABLE_DIRTY_SHIFT | UINT64_C(1) << TABLE_VISITED_SHIFT)
 
-/* Puts a slot with its bits (and TABLE_EXPIRING) into the chain of `bucket`. Overflow buckets are there, see split_bucket. */
+/* Puts a slot with its bits (and TABLE_EXPIRING) into the chain of `bucket`. Overflow buckets are
+ * there, see split_bucket. */
 static void chain_push(struct table *table, struct table_bucket *bucket, uint64_t slot,
                        uint64_t bits)
 {
@@ -207,8 +210,8 @@ static void chain_push(struct table *table, struct table_bucket *bucket, uint64_
 
 /*
  * Takes one chain apart into two. A chain of m buckets holds n <= 7 m records; the two need at most
- * ceil(n1 / 7) + ceil(n2 / 7) <= m + 1 buckets, two of which the new segments have: so the overflow buckets given
- * back on the way are enough, and a split allocates nothing here.
+ * ceil(n1 / 7) + ceil(n2 / 7) <= m + 1 buckets, two of which the new segments have: so the overflow
+ * buckets given back on the way are enough, and a split allocates nothing here.
  */
 static void split_bucket(struct table *table, const struct table_bucket *home, uint32_t depth,
                          struct table_bucket *lower)

@@ -1,23 +1,25 @@
 /*
  * table: the records of one partition by the hash of their keys.
  *
- * Model. Extendible hashing. A directory, indexed by the top `depth` bits of a key's hash, leads to segments of 4 KiB. A
- * segment with local depth d holds all records whose hashes share their top d bits, in 64 buckets by the next 6
- * bits, so buckets in order of directory and position are in order of hash. A full segment splits alone, which is little
- * work however large the table is, and neither directory nor segments depend on anything but the hashes: a
- * position in the order of hashes stays right whatever grows meanwhile.
+ * Model. Extendible hashing. A directory, indexed by the top `depth` bits of a key's hash, leads to
+ * segments of 4 KiB. A segment with local depth d holds all records whose hashes share their top d
+ * bits, in 64 buckets by the next 6 bits, so buckets in order of directory and position are in
+ * order of hash. A full segment splits alone, which is little work however large the table is, and
+ * neither directory nor segments depend on anything but the hashes: a position in the order of
+ * hashes stays right whatever grows meanwhile.
  *
- * A bucket is a cache line: 7 slots of 16 bits of tag (the low bits of the hash) and 48 bits of pointer, and a word of
- * bits for them. A find touches the directory, one line of a segment and the record. A bucket that is full goes on in
- * an overflow bucket.
+ * A bucket is a cache line: 7 slots of 16 bits of tag (the low bits of the hash) and 48 bits of
+ * pointer, and a word of bits for them. A find touches the directory, one line of a segment and the
+ * record. A bucket that is full goes on in an overflow bucket.
  *
  *     slot   bits 63..48 tag, 47..0 address of the record; 0: free
- *     meta   bit 63 unused, 62 expiring, 61..55 visited, 54..48 dirty, 47..0 address of the overflow bucket or 0
+ *     meta   bit 63 unused, 62 expiring, 61..55 visited, 54..48 dirty, 47..0 address of the
+ * overflow bucket or 0
  *
- *     dirty     changed since the last checkpoint: not to be dropped. Kept here so that a sweep passes over dirty
- *               records, and a checkpoint over clean ones, without touching them
- *     visited   found since the eviction hand came by
- *     expiring  may hold records that expire; set with them, cleared by whoever looked and found none
+ *     dirty     changed since the last checkpoint: not to be dropped. Kept here so that a sweep
+ * passes over dirty records, and a checkpoint over clean ones, without touching them visited found
+ * since the eviction hand came by expiring  may hold records that expire; set with them, cleared by
+ * whoever looked and found none
  *
  * The table borrows the records, and never looks into them but for hash, space and key.
  *
@@ -55,7 +57,8 @@ static_assert(sizeof(struct table_bucket) * TABLE_SEGMENT_BUCKETS == TABLE_SEGME
               "a segment is 4 KiB");
 
 struct table {
-    uint64_t *directory; /* address of a segment | its local depth; NULL while the table never held anything */
+    uint64_t *directory; /* address of a segment | its local depth; NULL while the table never held
+                            anything */
     uint32_t depth;      /* the directory has 1 << depth entries */
     uint32_t segments;
     uint64_t records;
@@ -145,7 +148,8 @@ static inline struct record *table_find(const struct table *table, uint64_t hash
 /* The place of a record that is in the table. */
 struct table_place table_place_of(const struct table *table, const struct record *record);
 
-/* Adds a record whose key is not in the table, with the key's whole hash. ERR_MEMORY: nothing changed. */
+/* Adds a record whose key is not in the table, with the key's whole hash. ERR_MEMORY: nothing
+ * changed. */
 NODISCARD int table_insert(struct table *table, uint64_t hash, struct record *record,
                            struct table_place *ret_place);
 /* Puts another record of the same key into the place; its bits stay. */
