@@ -342,22 +342,36 @@ static uint32_t random_shard(struct request *request, const struct size_question
     return shard;
 }
 
-int cmd_randomkey(struct request *request)
+/* The chosen shard first; the others in turn if it has none after all. */
+static co_fn int random_find(struct request *request, struct random_question *question)
 {
     struct size_question sizes[SHARDS_MAX];
-    struct random_question question = {.space = request->space};
-    int found = sizes_ask(request, size_ask_quick, sizes);
-    uint32_t first = found < 0 ? 0 : random_shard(request, sizes);
-    for (uint32_t i = 0; i < request->here->server->shards && found == 0; i++) {
-        uint32_t shard = (first + i) % request->here->server->shards;
-        found = shard_call(request->here->shard, shard, random_ask, &question);
+    uint32_t shards = request->here->server->shards;
+    TRY(sizes_ask(request, size_ask_quick, sizes));
+    uint32_t first = random_shard(request, sizes);
+    int found = 0;
+    for (uint32_t i = 0; i < shards && found == 0; i++) {
+        found = shard_call(request->here->shard, (first + i) % shards, random_ask, question);
     }
+    return found;
+}
+
+int cmd_randomkey(struct request *request)
+{
+    struct random_question *question = mem_calloc(1, sizeof(*question));
+    if (question == NULL) {
+        reply_error(request->reply, "OOM out of memory");
+        return 0;
+    }
+    question->space = request->space;
+    int found = random_find(request, question);
     if (found < 0) {
         walk_reply_error(request, found);
     } else if (found == 0) {
         reply_null(request->reply);
     } else {
-        reply_bulk(request->reply, (struct slice){question.name, question.bytes});
+        reply_bulk(request->reply, (struct slice){question->name, question->bytes});
     }
+    mem_free(question);
     return 0;
 }
