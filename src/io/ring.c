@@ -268,17 +268,6 @@ static int ring_poll(struct io *io, const struct io_wait *wait)
 
 /* ---- creation ---- */
 
-/* From the best to what any kernel takes: completions that wait for us and never interrupt, a ring
- * for one thread, a flag that says when entering is worth it. */
-static const unsigned setup_flags[] = {
-    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-        IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
-        IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-    IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-    0,
-};
-
 /* Room for the completions of a pass: one for each disk operation and receive buffer, and a receive
  * can end for want of a buffer on as many sockets again. More only costs a re-armed receive. */
 static unsigned cq_entries(const struct io_options *options)
@@ -291,12 +280,12 @@ static unsigned cq_entries(const struct io_options *options)
     return entries;
 }
 
-static int ring_setup(struct ring *ring)
+static int ring_setup(struct ring *ring, const unsigned *setups, size_t count)
 {
     int err = -EINVAL;
-    for (size_t i = 0; i < sizeof(setup_flags) / sizeof(setup_flags[0]) && err == -EINVAL; i++) {
+    for (size_t i = 0; i < count && err == -EINVAL; i++) {
         struct io_uring_params params = {
-            .flags = setup_flags[i],
+            .flags = setups[i],
             .cq_entries = cq_entries(&ring->io.options),
         };
         err = io_uring_queue_init_params(RING_SQ_ENTRIES, &ring->uring, &params);
@@ -389,7 +378,8 @@ static const struct io_vtable ring_vtable = {
     .wake = ring_wake,
 };
 
-int ring_create(const struct io_options *options, struct io **ret_io)
+int ring_create_with(const struct io_options *options, const unsigned *setups, size_t count,
+                     struct io **ret_io)
 {
     struct ring *ring = mem_calloc(1, sizeof(*ring));
     if (ring == NULL) {
@@ -401,7 +391,7 @@ int ring_create(const struct io_options *options, struct io **ret_io)
     list_init(&ring->recv_waiting);
     ring->wake_fd = -1;
     ring->messages_of_sqes = mem_calloc(RING_SQ_ENTRIES, sizeof(struct msghdr));
-    int err = ring->messages_of_sqes == NULL ? ERR_MEMORY : ring_setup(ring);
+    int err = ring->messages_of_sqes == NULL ? ERR_MEMORY : ring_setup(ring, setups, count);
     if (err < 0) {
         ring_free(ring);
         return err;
@@ -413,4 +403,21 @@ int ring_create(const struct io_options *options, struct io **ret_io)
     }
     *ret_io = &ring->io;
     return 0;
+}
+
+/* From the best to what any kernel takes: completions that wait for us and never interrupt, a ring
+ * for one thread, a flag that says when entering is worth it. */
+static const unsigned ring_setups[] = {
+    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+        IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
+        IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+    IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+    0,
+};
+
+int ring_create(const struct io_options *options, struct io **ret_io)
+{
+    size_t count = sizeof(ring_setups) / sizeof(ring_setups[0]);
+    return ring_create_with(options, ring_setups, count, ret_io);
 }

@@ -81,6 +81,10 @@ static inline void *ring_object(uint64_t user_data)
     return (void *)(uintptr_t)(user_data & ~(uint64_t)RING_TAG_MASK);
 }
 
+/* As ring_create, with the first of the `count` sets of IORING_SETUP_* that the kernel takes. */
+NODISCARD int ring_create_with(const struct io_options *options, const unsigned *setups,
+                               size_t count, struct io **ret_io);
+
 /* A free submission entry, or NULL if the kernel takes none of those that are queued. */
 NODISCARD struct io_uring_sqe *ring_sqe(struct ring *ring);
 

@@ -5,24 +5,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+
+#include "io/ring.h"
 
 enum { TIMEOUT_NS = 1000000000 };
 
 char fixture_dir[FIXTURE_PATH_BYTES];
 
+static bool backend_is(const char *name)
+{
+    const char *wanted = getenv("TEST_IO_BACKEND");
+    return strcmp(wanted == NULL ? "uring" : wanted, name) == 0;
+}
+
 struct io_options fixture_options(void)
 {
     struct io_options options = io_options_default();
-    const char *name = getenv("TEST_IO_BACKEND");
-    bool posix = name != NULL && strcmp(name, "posix") == 0;
-    options.backend = posix ? IO_BACKEND_POSIX : IO_BACKEND_URING;
+    options.backend = backend_is("posix") ? IO_BACKEND_POSIX : IO_BACKEND_URING;
     return options;
+}
+
+static int create(const struct io_options *options, struct io **ret_io)
+{
+    const unsigned plain = 0;
+    return backend_is("uring_plain") ? ring_create_with(options, &plain, 1, ret_io)
+                                     : io_create(options, ret_io);
 }
 
 struct io *fixture_io(const struct io_options *options)
 {
     struct io *io = NULL;
-    int err = io_create(options, &io);
+    int err = create(options, &io);
     if (options->backend == IO_BACKEND_URING && (err == -ENOSYS || err == -EPERM)) {
         fprintf(stderr, "skipped: the kernel refuses io_uring (%s)\n", error_name(err));
         cr_skip_test("the kernel refuses io_uring");
@@ -61,6 +75,11 @@ int32_t fixture_run(struct io *io, struct io_op *op)
     cr_assert(!run_ended, "done ran inside io_submit");
     POLL_UNTIL(io, run_ended);
     return op->result;
+}
+
+void fixture_pair(int fds[2])
+{
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 }
 
 int32_t fixture_open(struct io *io, const char *path, int flags)

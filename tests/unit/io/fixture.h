@@ -1,6 +1,7 @@
 /*
- * What the tests of io share: an io of the backend under test (TEST_IO_BACKEND, uring or posix), a
- * scratch directory, and operations that are polled until they end.
+ * What the tests of io share: an io of the backend under test, a scratch directory, and operations
+ * that are polled until they end. TEST_IO_BACKEND says which backend: uring, uring_plain (a ring
+ * without any of the newer set-up flags) or posix.
  */
 #ifndef IO_FIXTURE_H
 #define IO_FIXTURE_H
@@ -33,6 +34,9 @@ int fixture_poll_now(struct io *io);
 /* Submits an operation that io_prep has set up, polls until it has ended, returns its result. The
  * `done` is the fixture's own. */
 int32_t fixture_run(struct io *io, struct io_op *op);
+
+/* A pair of connected sockets, closed on exec. */
+void fixture_pair(int fds[2]);
 
 /* The usual operations, each run to its end. */
 int32_t fixture_open(struct io *io, const char *path, int flags);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/thread.h"
 #include "fixture.h"
 #include "io/file.h"
@@ -95,6 +96,24 @@ Test(io, options_are_checked_at_their_limits)
     refused(options);
 }
 
+Test(io, no_memory_is_an_error_at_each_step)
+{
+    struct io_options options = fixture_options();
+    struct io *io = fixture_io(&options);
+    io_destroy(io);
+    int err = ERR_MEMORY;
+    uint32_t failures = 0;
+    while (err == ERR_MEMORY) {
+        mem_fail_after(failures + 1, false);
+        err = io_create(&options, &io);
+        mem_fail_after(0, false);
+        failures += err == ERR_MEMORY;
+    }
+    cr_assert_eq(err, 0);
+    cr_assert_geq(failures, 3);
+    io_destroy(io);
+}
+
 /* ---- waiting ---- */
 
 Test(io, poll_returns_after_its_time)
@@ -146,7 +165,7 @@ Test(io, poll_for_a_batch_returns_with_fewer_events)
         {.timeout_ns = -1, .batch = 1, .batch_us = 100},
     };
     int fds[2];
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    fixture_pair(fds);
     io_recv_start(io, &socket, fds[0], on_recv);
     for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
         cr_assert_eq(send(fds[1], "x", 1, 0), 1);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/thread.h"
 #include "fixture.h"
 #include "io/socket.h"
@@ -126,7 +127,7 @@ static void end_send(struct end *end, const void *data, size_t bytes)
 static int end_pair(struct end *end)
 {
     int fds[2];
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    fixture_pair(fds);
     end_start(end, fds[0]);
     return fds[1];
 }
@@ -430,6 +431,30 @@ Test(net, reset_by_the_peer_is_an_error)
     cr_assert_eq(end.last, -ECONNRESET);
     end_close(&end);
     close(listen_fd);
+}
+
+Test(net, what_is_no_socket_ends_with_an_error)
+{
+    struct end end = {0};
+    end_start(&end, open("/dev/null", O_RDONLY | O_CLOEXEC));
+    POLL_UNTIL(io, end.last <= 0);
+    cr_assert_lt(end.last, 0);
+    end_close(&end);
+}
+
+/* The io has no memory to remember the socket: it takes no data and ends. */
+Test(net, connection_ends_when_there_is_no_memory_for_it)
+{
+    struct end end = {0};
+    mem_fail_after(1, false);
+    int peer = end_pair(&end);
+    mem_fail_after(0, false);
+    POLL_UNTIL(io, end.last == 0);
+    end_send(&end, "x", 1);
+    POLL_UNTIL(io, end.sent);
+    cr_assert_eq(end.op.result, -EPIPE);
+    end_close(&end);
+    close(peer);
 }
 
 /* ---- back-pressure ---- */
@@ -777,7 +802,7 @@ Test(net, memory_may_go_when_closed)
         for (uint32_t i = 0; i < SOCKETS; i++) {
             int fds[2];
             struct end *end = calloc(1, sizeof(*end));
-            cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+            fixture_pair(fds);
             io_recv_start(io, &end->socket, fds[0], heap_recv);
             peers[i] = fds[1];
             peer_send(peers[i], "hello", 5);
@@ -810,8 +835,8 @@ Test(net, socket_closed_by_anothers_callback_receives_nothing)
     struct end second = {0};
     int first_fds[2];
     int second_fds[2];
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, first_fds), 0);
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, second_fds), 0);
+    fixture_pair(first_fds);
+    fixture_pair(second_fds);
     victim = &second;
     io_recv_start(io, &first.socket, first_fds[0], killer_recv);
     end_start(&second, second_fds[0]);
