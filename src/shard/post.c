@@ -124,8 +124,7 @@ uint32_t mail_receive(struct shard *shard)
     }
     shard->stats.messages_received += count;
     if (from_peers > 0) {
-        shard->mail_ns = shard->mono_ns;
-        shard->spin_passes = SHARD_SPIN_PASSES_MAX;
+        wait_spin_mail(&shard->spin, shard->mono_ns);
     }
     return count;
 }

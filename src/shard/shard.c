@@ -194,20 +194,6 @@ static void trim_arm(struct shard *shard)
 
 /* ---- waiting ---- */
 
-/*
- * A peer that answers within microseconds costs less to wait for than a sleep and a wake on each
- * side. So for a short time after a peer's message passes follow each other without sleeping. Not
- * where shards share a CPU: there the peer needs ours to answer.
- */
-static bool recent_mail(struct shard *shard)
-{
-    if (!shard->set->may_spin || shard->spin_passes == 0) {
-        return false;
-    }
-    shard->spin_passes--;
-    return shard->mono_ns - shard->mail_ns < SHARD_SPIN_US * INT64_C(1000);
-}
-
 /* Polls io; before it waits it tells the others that it has to be woken, then looks once more. */
 static int poll_and_sleep(struct shard *shard, struct io_wait *wait)
 {
@@ -237,7 +223,7 @@ static void pass_wait(struct shard *shard)
         .timer_ns = -1,
     };
     if (!state.work_ready && !state.low_ready) {
-        state.mail_recent = recent_mail(shard);
+        state.mail_near = shard->set->may_spin && wait_spin_goes_on(&shard->spin, shard->mono_ns);
         trim_arm(shard);
         state.timer_ns = timers_next_ns(shard);
     }
@@ -252,7 +238,7 @@ static void pass_wait(struct shard *shard)
     }
     ASSERT(completions >= 0); /* else the io itself is broken and nothing can go on */
 
-    if (completions > 0 || !state.mail_recent) { /* those passes would push the mean down */
+    if (completions > 0 || !state.mail_near) { /* those passes would push the mean down */
         wait_mean_add(&shard->completions, (uint32_t)completions);
     }
 }

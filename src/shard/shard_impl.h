@@ -24,11 +24,7 @@ enum {
     SHARD_HOOKS_MAX = 8,        /* of one point */
     SHARD_TIMERS_MAX = 1 << 22, /* armed at once; a limit no correct room comes near */
     SHARD_TAKE_MAX = 32,        /* messages taken out of a mailbox at a time */
-    /* How long a shard goes on without sleeping after a peer's message, see recent_mail. So many
-     * empty passes cost about what a sleep and a wake do: in vain they no more than double it. */
-    SHARD_SPIN_US = 30,
-    SHARD_SPIN_PASSES_MAX = 64,
-    SHARD_TRIM_MS = 1000, /* idle stacks are looked at this often, while there are many */
+    SHARD_TRIM_MS = 1000,       /* idle stacks are looked at this often, while there are many */
 };
 
 struct shard_hook {
@@ -81,9 +77,8 @@ struct shard {
     struct heap timers;
     struct shard_timer trim_timer;
 
-    uint64_t staged;      /* bit i: the mailbox to shard i holds what is not published yet */
-    int64_t mail_ns;      /* when a peer's message last came */
-    uint32_t spin_passes; /* left since then */
+    uint64_t staged; /* bit i: the mailbox to shard i holds what is not published yet */
+    struct wait_spin spin;
     struct wait_mean completions;
     uint32_t active_connections;
     bool sync_in_flight;

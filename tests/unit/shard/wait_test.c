@@ -37,7 +37,7 @@ Test(wait, does_not_wait_while_there_is_work)
 Test(wait, does_not_sleep_yet_while_a_peer_may_answer)
 {
     struct wait_state state = busy;
-    state.mail_recent = true;
+    state.mail_near = true;
     cr_assert_eq(wait_plan(&state).timeout_ns, 0);
     cr_assert_eq(wait_plan(&state).batch, 0);
 }
@@ -111,4 +111,79 @@ Test(wait, the_mean_forgets)
         wait_mean_add(&mean, 0);
     }
     cr_assert_eq(wait_mean_get(&mean), 0);
+}
+
+/* ---- spinning ---- */
+
+static const int64_t spin_ns = WAIT_SPIN_US * 1000;
+
+/* A message at `now`, then nothing: spins to the end. Returns whether it spun at all. */
+static bool spin_in_vain(struct wait_spin *spin, int64_t now_ns)
+{
+    wait_spin_mail(spin, now_ns);
+    bool spun = wait_spin_goes_on(spin, now_ns + 1);
+    cr_assert_not(wait_spin_goes_on(spin, now_ns + spin_ns));
+    cr_assert_not(wait_spin_goes_on(spin, now_ns + spin_ns + 1));
+    return spun;
+}
+
+Test(wait, without_a_message_there_is_no_spin)
+{
+    struct wait_spin spin = {0};
+    cr_assert_not(wait_spin_goes_on(&spin, 1));
+}
+
+Test(wait, a_spin_lasts_its_time_after_the_last_message)
+{
+    struct wait_spin spin = {0};
+    wait_spin_mail(&spin, 1000);
+    cr_assert(wait_spin_goes_on(&spin, 1000 + spin_ns - 1));
+    wait_spin_mail(&spin, 5000);
+    cr_assert(wait_spin_goes_on(&spin, 5000 + spin_ns - 1));
+    cr_assert_not(wait_spin_goes_on(&spin, 5000 + spin_ns));
+}
+
+Test(wait, a_spin_ends_also_where_the_clock_stands_still)
+{
+    struct wait_spin spin = {0};
+    uint32_t passes = 0;
+    wait_spin_mail(&spin, 1000);
+    while (wait_spin_goes_on(&spin, 1000)) {
+        passes++;
+    }
+    cr_assert_eq(passes, WAIT_SPIN_PASSES_MAX - 1);
+}
+
+Test(wait, spins_in_vain_become_rare)
+{
+    struct wait_spin spin = {0};
+    uint32_t skipped_before = 0;
+    for (int i = 0; i < 15; i++) {
+        cr_assert(spin_in_vain(&spin, 1000));
+        uint32_t skipped = 0;
+        while (spin.skip > 0) {
+            cr_assert_not(spin_in_vain(&spin, 1000));
+            skipped++;
+        }
+        cr_assert_gt(skipped, 0);
+        cr_assert(skipped == WAIT_SPIN_SKIP_MAX || skipped > skipped_before);
+        cr_assert_leq(skipped, WAIT_SPIN_SKIP_MAX);
+        skipped_before = skipped;
+    }
+    cr_assert_eq(skipped_before, WAIT_SPIN_SKIP_MAX);
+}
+
+Test(wait, a_spin_that_brings_something_is_followed_by_others)
+{
+    struct wait_spin spin = {0};
+    for (int i = 0; i < 5; i++) {
+        spin_in_vain(&spin, 1000);
+        spin.skip = 0;
+    }
+    wait_spin_mail(&spin, 1000);
+    cr_assert(wait_spin_goes_on(&spin, 1001));
+    wait_spin_mail(&spin, 1002); /* in time */
+    cr_assert(wait_spin_goes_on(&spin, 1003));
+    cr_assert_not(wait_spin_goes_on(&spin, 1002 + spin_ns));
+    cr_assert_eq(spin.skip, 1);
 }
