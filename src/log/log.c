@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "log/log_impl.h"
+#include "log/stream.h"
 
 /* ---- opening ---- */
 

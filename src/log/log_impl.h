@@ -1,7 +1,7 @@
 /*
  * log_impl: what the bodies of the log share. Not for other rooms.
  *
- * stream.c   reserving positions, what is written, padding
+ * stream.h   reserving positions, what is written, padding
  * writer.c   a shard's batch
  * sync.c     the leader of a sync, waiting for durable
  * recover.c  finding the end of the stream
@@ -31,8 +31,8 @@ enum {
     LOG_BATCH_BYTES = LOG_BATCH_FLUSH_BYTES + FRAME_BYTES_MAX,
     LOG_BATCH_FRAMES_MAX = 8,
     LOG_SYNC_OPS_MAX = 8, /* segments synced at once */
-    LOG_UNSYNCED_BYTES_MIN =
-        64 << 20, /* more than this (or 4 segments) starts a sync in every mode */
+    /* Above both a sync starts in every mode. */
+    LOG_UNSYNCED_BYTES_MIN = 64 << 20,
     LOG_UNSYNCED_SEGMENTS = 4,
     LOG_SPARE_SEGMENTS_MIN = 2,
     LOG_SPARE_SEGMENTS_MAX = 256,
@@ -40,11 +40,8 @@ enum {
     LOG_MEMBERS_MAX = SHARDS_MAX + 1, /* the last: main and gc thread */
 };
 
-/* "Nothing in flight." */
-#define LOG_IDLE UINT64_MAX
-
-/* A position that is never reached. */
-#define LOG_NEVER UINT64_MAX
+#define LOG_IDLE UINT64_MAX  /* nothing in flight */
+#define LOG_NEVER UINT64_MAX /* a position that is never reached */
 
 /* A wake-up on its way to a shard; one for each shard, whoever sends it. */
 struct log_wake {
@@ -174,52 +171,6 @@ static inline bool log_failed(const struct log *log)
 /* A write or a sync has failed: calls on_failure the first time and wakes all who wait. `shard` is
  * the caller's, NULL on other threads. */
 void log_fail(struct log *log, struct shard *shard, int error);
-
-/* ---- stream.c ---- */
-
-static inline uint64_t stream_reserved(const struct log *log)
-{
-    return atomic_load_explicit(&log->reserved, memory_order_acquire);
-}
-
-static inline uint64_t stream_durable(const struct log *log)
-{
-    return atomic_load_explicit(&log->durable, memory_order_acquire);
-}
-
-static inline uint64_t stream_segment_left(const struct log *log, uint64_t lsn)
-{
-    return log->segment_bytes - (lsn & (log->segment_bytes - 1));
-}
-
-/* Tries to take [*start, *start + bytes), not across a segment's end. False: *start is now what is
- * reserved, try again or stream_release. */
-bool stream_try_reserve(struct log *log, struct log_member *member, uint64_t *start,
-                        uint64_t bytes);
-
-/* What was reserved has been written, or the attempt is given up. */
-void stream_release(struct log_member *member);
-
-/* Everything below is with the kernel. */
-uint64_t stream_written(struct log *log);
-
-/* Writes into reserved bytes; makes the segment if nobody has prepared it (`shard` may then block).
- */
-NODISCARD int stream_write(struct log *log, struct log_member *member, uint64_t lsn,
-                           const uint8_t *data, uint64_t bytes);
-
-/* Writes a PAD over the reserved [lsn, lsn + bytes). */
-NODISCARD int stream_write_pad(struct log *log, struct log_member *member, uint64_t lsn,
-                               uint64_t bytes);
-
-/* Fills the current block. Returns in *ret_end the stream's end, a multiple of FRAME_BLOCK_BYTES.
- */
-NODISCARD int stream_pad_block(struct log *log, struct log_member *member, uint64_t *ret_end);
-
-/* For threads that may block: if nothing was appended since the last sync, adds and syncs a PAD
- * whose watermark proves that all before it is durable. It holds nothing itself, so nobody waits
- * for it. */
-NODISCARD int stream_write_mark(struct log *log, bool *ret_written);
 
 /* ---- space.c ---- */
 

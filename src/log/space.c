@@ -11,6 +11,7 @@
 
 #include "base/logger.h"
 #include "log/log_impl.h"
+#include "log/stream.h"
 
 void log_set_housekeeper(struct log *log, void (*wake)(void *context), void *context)
 {

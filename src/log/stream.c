@@ -8,7 +8,7 @@
  *
  *     writer                                       reader (stream_written)
  *     start = reserved                             end = reserved            (acquire)
- *     in_flight = start          (relaxed)         for each shard:
+ *     in_flight = start          (release)         for each shard:
  *     CAS reserved: start → start + n (release)       lowest = min(end, in_flight)  (acquire)
  *     write the bytes
  *     in_flight = LOG_IDLE       (release)
@@ -27,8 +27,7 @@
  *
  * A failed write leaves its mark in in_flight for ever, so written never passes it.
  */
-#include <errno.h>
-#include <string.h>
+#include "log/stream.h"
 
 #include "io/file.h"
 #include "log/log_impl.h"
@@ -37,7 +36,7 @@ bool stream_try_reserve(struct log *log, struct log_member *member, uint64_t *st
 {
     ASSERT(bytes > 0 && is_aligned(bytes, FRAME_ALIGN_BYTES));
     ASSERT(bytes <= stream_segment_left(log, *start));
-    atomic_store_explicit(&member->in_flight, *start, memory_order_relaxed);
+    atomic_store_explicit(&member->in_flight, *start, memory_order_release);
     return atomic_compare_exchange_strong_explicit(&log->reserved, start, *start + bytes,
                                                    memory_order_acq_rel, memory_order_acquire);
 }

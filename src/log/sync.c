@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/logger.h"
 #include "log/log_impl.h"
+#include "log/stream.h"
 
 enum { SYNC_INTERVAL_NS = 1000000000 };
 

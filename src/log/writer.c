@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/varint.h"
 #include "log/log_impl.h"
+#include "log/stream.h"
 
 /* ---- life ---- */
 

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "disk.h"
 #include "log/log_impl.h"
+#include "log/stream.h"
 
 static uint64_t stalls_of(const struct world *world)
 {
@@ -200,6 +201,7 @@ Test(space, a_full_disk_stops_admissions_until_there_is_room_again)
 
 Test(space, trimming_gives_a_full_disk_its_segments_back)
 {
+    lines_catch();
     struct world world;
     world_init(&world, 1);
     world_start(&world);
@@ -440,5 +442,89 @@ Test(space, a_mark_that_cannot_be_synced_is_a_failure)
     cr_assert_eq(atomic_load(&world.failures), 1);
     disk_fail(0, 0, 0, false);
     world_stop(&world, false);
+    world_deinit(&world);
+}
+
+/* ---- all at once ---- */
+
+enum { BUSY_SHARDS = 3, BUSY_RECORDS = 1200 };
+
+struct busy {
+    struct world *world;
+    atomic_bool stop;
+};
+
+static void *keep_house(void *argument)
+{
+    struct busy *busy = argument;
+    while (!atomic_load(&busy->stop)) {
+        (void)log_housekeep(busy->world->log);
+        thread_yield();
+    }
+    return NULL;
+}
+
+/* Appends with admission, waits now and then, trims what is durable. */
+static int write_busily(struct shard *shard, void *argument)
+{
+    struct world *world = argument;
+    struct log_writer *writer = world->writers[shard_id(shard)];
+    uint8_t data[3000];
+    for (uint32_t i = 0; i < BUSY_RECORDS; i++) {
+        size_t bytes = 1000 + i * 3 % 2000;
+        record_fill(data, bytes, shard_id(shard), i);
+        struct slice parts[40]; /* the first carries the number */
+        for (uint32_t part = 0; part < 40; part++) {
+            parts[part] = slice_of(data, part == 0 ? bytes : 0);
+        }
+        while (!log_admits(world->log, bytes)) {
+            co_yield ();
+        }
+        log_append(writer, (uint8_t)i, parts, 40);
+        if (i % 20 == 0) {
+            log_flush(writer);
+            cr_assert_eq(log_wait_durable(writer, log_writer_end(writer)), 0);
+        }
+        if (i % 100 == 0 && shard_id(shard) == 0) {
+            log_trim(world->log, log_durable(world->log));
+        }
+    }
+    log_flush(writer);
+    return log_wait_durable(writer, log_writer_end(writer));
+}
+
+static int write_busily_everywhere(struct shard *shard, void *argument)
+{
+    return shard_call_all(shard, write_busily, argument, 0);
+}
+
+Test(space, shards_and_the_gc_thread_work_at_the_same_time)
+{
+    struct world world;
+    world_init(&world, BUSY_SHARDS);
+    world_start(&world);
+    struct busy busy = {.world = &world};
+    pthread_t gc;
+    cr_assert_eq(pthread_create(&gc, NULL, keep_house, &busy), 0);
+    cr_assert_eq(world_run(&world, 0, write_busily_everywhere, &world), 0);
+    atomic_store(&busy.stop, true);
+    cr_assert_eq(pthread_join(gc, NULL), 0);
+    world.options.start.value = atomic_load(&world.log->trim);
+    cr_assert_gt(world.options.start.value, WORLD_SEGMENT_BYTES);
+    world_stop(&world, false);
+
+    struct records_seen seen;
+    cr_assert_eq(world_recover(&world, &seen), 0);
+    uint32_t next[BUSY_SHARDS] = {0};
+    for (uint32_t i = 0; i < seen.count; i++) {
+        const struct record_seen *record = &seen.records[i];
+        uint32_t *expected = &next[record->shard];
+        cr_assert(*expected == 0 || record->number == *expected);
+        *expected = record->number + 1;
+    }
+    for (uint32_t shard = 0; shard < BUSY_SHARDS; shard++) {
+        cr_assert(next[shard] == BUSY_RECORDS || next[shard] == 0);
+    }
+    records_deinit(&seen);
     world_deinit(&world);
 }

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "log/log_impl.h"
+#include "log/stream.h"
 
 Test(stream, written_is_the_lowest_position_in_flight)
 {

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "log/log_impl.h"
+#include "log/stream.h"
 #include "shard/sync.h"
 
 static int do_nothing(struct shard *shard, void *argument)
