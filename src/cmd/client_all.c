@@ -169,7 +169,7 @@ static co_fn void kill_reply_old(struct request *request, struct client_question
     }
 }
 
-int cmd_client_kill(struct request *request)
+co_fn int cmd_client_kill(struct request *request)
 {
     struct client_filter filter = {.ids = NULL};
     uint64_t id = 0;
@@ -229,7 +229,7 @@ static int list_filter(struct request *request, uint64_t *ids, struct client_fil
     return ERR_PROTOCOL;
 }
 
-int cmd_client_list(struct request *request)
+co_fn int cmd_client_list(struct request *request)
 {
     struct client_filter filter = {.ids = NULL};
     uint64_t *ids = mem_alloc(CLIENT_IDS_MAX * sizeof(*ids));

@@ -58,9 +58,8 @@ static void cmd_shard_init_lists(struct cmd_shard *here)
     output_init(&here->scratch, SIZE_MAX);
 }
 
-int cmd_shard_create(struct cmd_server *server, struct shard *shard, struct keyspace *keyspace,
-                     struct log *log, struct log_writer *writer, const struct cmd_options *options,
-                     struct cmd_shard **ret_here)
+int cmd_shard_create(struct cmd_server *server, struct shard *shard, const struct cmd_below *below,
+                     const struct cmd_options *options, struct cmd_shard **ret_here)
 {
     struct cmd_shard *here = mem_calloc(1, sizeof(*here));
     struct command_stats *stats = mem_calloc(command_count(), sizeof(*stats));
@@ -71,9 +70,9 @@ int cmd_shard_create(struct cmd_server *server, struct shard *shard, struct keys
     }
     *here = (struct cmd_shard){.shard = shard,
                                .server = server,
-                               .keyspace = keyspace,
-                               .log = log,
-                               .writer = writer,
+                               .keyspace = below->keyspace,
+                               .log = below->log,
+                               .writer = below->writer,
                                .options = *options,
                                .stats = stats};
     cmd_shard_init_lists(here);

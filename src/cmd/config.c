@@ -103,7 +103,7 @@ static int stats_reset(struct shard *there, void *argument)
     return 0;
 }
 
-int cmd_config_resetstat(struct request *request)
+co_fn int cmd_config_resetstat(struct request *request)
 {
     IGNORE(shard_call_all(request->here->shard, stats_reset, NULL, 0), "it returns 0");
     reply_ok(request->reply);

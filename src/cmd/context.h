@@ -137,9 +137,15 @@ struct session {
 
 /* ---- a shard's life (cmd_shard.c) ---- */
 
+/* What the shard's commands work on, from the rooms below; borrowed. */
+struct cmd_below {
+    struct keyspace *keyspace;
+    struct log *log;
+    struct log_writer *writer;
+};
+
 NODISCARD int cmd_shard_create(struct cmd_server *server, struct shard *shard,
-                               struct keyspace *keyspace, struct log *log,
-                               struct log_writer *writer, const struct cmd_options *options,
+                               const struct cmd_below *below, const struct cmd_options *options,
                                struct cmd_shard **ret_here);
 void cmd_shard_destroy(struct cmd_shard *here);
 /* After net_create: the two know each other. */

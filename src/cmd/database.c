@@ -7,7 +7,7 @@
 #include "cmd/families.h"
 #include "cmd/request.h"
 
-static void run_change(struct request *request, spaces_change_fn *change, void *context)
+static co_fn void run_change(struct request *request, spaces_change_fn *change, void *context)
 {
     int err = exclusive_change_spaces(request->here, change, context);
     if (err < 0) {
@@ -34,7 +34,7 @@ static void flush_one(void *context, uint32_t *spaces, uint32_t *space_next)
     spaces[*(const uint32_t *)context] = (*space_next)++;
 }
 
-int cmd_flushdb(struct request *request)
+co_fn int cmd_flushdb(struct request *request)
 {
     if (flush_mode(request) == 0) {
         run_change(request, flush_one, &request->database);
@@ -50,7 +50,7 @@ static void flush_every(void *context, uint32_t *spaces, uint32_t *space_next)
     }
 }
 
-int cmd_flushall(struct request *request)
+co_fn int cmd_flushall(struct request *request)
 {
     if (flush_mode(request) == 0) {
         run_change(request, flush_every, &request->here->server->databases);
@@ -67,7 +67,7 @@ static void swap_two(void *context, uint32_t *spaces, uint32_t *space_next)
     spaces[pair[1]] = first;
 }
 
-int cmd_swapdb(struct request *request)
+co_fn int cmd_swapdb(struct request *request)
 {
     static const char *const errors[] = {"ERR invalid first DB index",
                                          "ERR invalid second DB index"};

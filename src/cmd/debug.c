@@ -38,7 +38,7 @@ static void reply_outcome(struct request *request, int err)
 }
 
 /* DEBUG SLEEP seconds: the whole server rests, as Redis does. */
-int cmd_debug_sleep(struct request *request)
+co_fn int cmd_debug_sleep(struct request *request)
 {
     long double seconds;
     if (debug_refused(request)) {
@@ -64,7 +64,7 @@ static int debug_set_active_expire(struct shard *there, void *argument)
     return 0;
 }
 
-int cmd_debug_set_active_expire(struct request *request)
+co_fn int cmd_debug_set_active_expire(struct request *request)
 {
     int64_t number;
     if (debug_refused(request) || arg_i64(request, 2, &number) < 0) {
@@ -75,7 +75,7 @@ int cmd_debug_set_active_expire(struct request *request)
     return 0;
 }
 
-static int debug_checkpoint(struct shard *there, void *argument)
+static co_fn int debug_checkpoint(struct shard *there, void *argument)
 {
     (void)argument;
     struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
@@ -83,7 +83,7 @@ static int debug_checkpoint(struct shard *there, void *argument)
 }
 
 /* DEBUG CHECKPOINT, RELOAD, LOADAOF: everything goes to the trees. */
-int cmd_debug_checkpoint(struct request *request)
+co_fn int cmd_debug_checkpoint(struct request *request)
 {
     if (!debug_refused(request)) {
         reply_outcome(request, shard_call_all(request->here->shard, debug_checkpoint, NULL, 0));
@@ -97,7 +97,7 @@ struct debug_check {
     char error[256];
 };
 
-static int debug_check(struct shard *there, void *argument)
+static co_fn int debug_check(struct shard *there, void *argument)
 {
     struct debug_check *check = argument;
     struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
@@ -117,7 +117,7 @@ static int debug_check(struct shard *there, void *argument)
     return 0;
 }
 
-int cmd_debug_check(struct request *request)
+co_fn int cmd_debug_check(struct request *request)
 {
     if (debug_refused(request)) {
         return 0;
@@ -154,7 +154,7 @@ static int debug_coroutines(struct shard *there, void *argument)
     return 0;
 }
 
-int cmd_debug_coroutines(struct request *request)
+co_fn int cmd_debug_coroutines(struct request *request)
 {
     if (debug_refused(request)) {
         return 0;

@@ -2,10 +2,13 @@
 
 #include "base/assert.h"
 #include "cmd/park.h"
+#include "shard/await.h"
+
+enum { EXCLUSIVE_RETRY_NS = 1000000 };
 
 /* ---- one section at a time: a semaphore on shard 0 ---- */
 
-static int exclusive_take_turn(struct shard *there, void *argument)
+static co_fn int exclusive_take_turn(struct shard *there, void *argument)
 {
     (void)argument;
     struct cmd_shard *first = shard_slot(there, SHARD_SLOT_CMD);
@@ -23,7 +26,7 @@ static int exclusive_give_turn(struct shard *there, void *argument)
 
 /* ---- on every shard ---- */
 
-static int exclusive_hold(struct shard *there, void *argument)
+static co_fn int exclusive_hold(struct shard *there, void *argument)
 {
     (void)argument;
     struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
@@ -48,13 +51,25 @@ static int exclusive_let_go(struct shard *there, void *argument)
 int exclusive_begin(struct cmd_shard *here)
 {
     TRY(shard_call(here->shard, 0, exclusive_take_turn, NULL));
-    return shard_call_all(here->shard, exclusive_hold, NULL, 0);
+    for (uint32_t i = 0; i < here->server->shards; i++) {
+        while (shard_call(here->shard, i, exclusive_hold, NULL) < 0) {
+            await_sleep_ns(here->shard, EXCLUSIVE_RETRY_NS);
+        }
+    }
+    return 0;
 }
 
-void exclusive_end(struct cmd_shard *here)
+co_fn void exclusive_end(struct cmd_shard *here)
 {
-    IGNORE(shard_call_all(here->shard, exclusive_let_go, NULL, 0), "it has nothing to refuse");
-    IGNORE(shard_call(here->shard, 0, exclusive_give_turn, NULL), "neither has it");
+    /* A shard that has no coroutine left for a moment must be let go all the same. */
+    for (uint32_t i = 0; i < here->server->shards; i++) {
+        while (shard_call(here->shard, i, exclusive_let_go, NULL) < 0) {
+            await_sleep_ns(here->shard, EXCLUSIVE_RETRY_NS);
+        }
+    }
+    while (shard_call(here->shard, 0, exclusive_give_turn, NULL) < 0) {
+        await_sleep_ns(here->shard, EXCLUSIVE_RETRY_NS);
+    }
 }
 
 /* ---- the map of databases ---- */
@@ -82,7 +97,11 @@ int exclusive_change_spaces(struct cmd_shard *here, spaces_change_fn *change, vo
     change(context, map.spaces, &map.space_next);
     keyspace_log_spaces(here->keyspace, map.spaces, map.space_next);
     log_flush(here->writer); /* later records of other shards follow it in the stream */
-    int err = shard_call_all(here->shard, spaces_adopt, &map, 0);
+    for (uint32_t i = 0; i < here->server->shards; i++) {
+        while (shard_call(here->shard, i, spaces_adopt, &map) < 0) {
+            await_sleep_ns(here->shard, EXCLUSIVE_RETRY_NS);
+        }
+    }
     exclusive_end(here);
-    return err;
+    return 0;
 }

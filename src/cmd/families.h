@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "shard/coro.h"
 
 struct request;
 struct view;
@@ -26,14 +27,14 @@ int cmd_client_pause(struct request *request);
 int cmd_client_unpause(struct request *request);
 
 /* client_all.c */
-int cmd_client_kill(struct request *request);
-int cmd_client_list(struct request *request);
+co_fn int cmd_client_kill(struct request *request);
+co_fn int cmd_client_list(struct request *request);
 
 /* config.c */
 int cmd_config_get(struct request *request);
 int cmd_config_set(struct request *request);
 int cmd_config_rewrite(struct request *request);
-int cmd_config_resetstat(struct request *request);
+co_fn int cmd_config_resetstat(struct request *request);
 
 /* connection.c */
 int cmd_ping(struct request *request);
@@ -45,16 +46,16 @@ int cmd_auth(struct request *request);
 int cmd_hello(struct request *request);
 
 /* database.c */
-int cmd_flushdb(struct request *request);
-int cmd_flushall(struct request *request);
-int cmd_swapdb(struct request *request);
+co_fn int cmd_flushdb(struct request *request);
+co_fn int cmd_flushall(struct request *request);
+co_fn int cmd_swapdb(struct request *request);
 
 /* debug.c */
-int cmd_debug_sleep(struct request *request);
-int cmd_debug_set_active_expire(struct request *request);
-int cmd_debug_checkpoint(struct request *request);
-int cmd_debug_check(struct request *request);
-int cmd_debug_coroutines(struct request *request);
+co_fn int cmd_debug_sleep(struct request *request);
+co_fn int cmd_debug_set_active_expire(struct request *request);
+co_fn int cmd_debug_checkpoint(struct request *request);
+co_fn int cmd_debug_check(struct request *request);
+co_fn int cmd_debug_coroutines(struct request *request);
 int cmd_debug_object(struct request *request);
 int cmd_debug_ok(struct request *request);
 
@@ -103,15 +104,15 @@ int cmd_memory_usage(struct request *request);
 const char *object_encoding(const struct view *view);
 
 /* scan.c */
-int cmd_scan(struct request *request);
-int cmd_keys(struct request *request);
-int cmd_dbsize(struct request *request);
-int cmd_randomkey(struct request *request);
+co_fn int cmd_scan(struct request *request);
+co_fn int cmd_keys(struct request *request);
+co_fn int cmd_dbsize(struct request *request);
+co_fn int cmd_randomkey(struct request *request);
 
 /* server.c */
 int cmd_info(struct request *request);
 int cmd_time(struct request *request);
-int cmd_save(struct request *request);
+co_fn int cmd_save(struct request *request);
 int cmd_bgsave(struct request *request);
 int cmd_lastsave(struct request *request);
 int cmd_shutdown(struct request *request);
@@ -122,9 +123,9 @@ int cmd_wait(struct request *request);
 int cmd_acl_whoami(struct request *request);
 
 /* slowlog.c */
-int cmd_slowlog_get(struct request *request);
-int cmd_slowlog_len(struct request *request);
-int cmd_slowlog_reset(struct request *request);
+co_fn int cmd_slowlog_get(struct request *request);
+co_fn int cmd_slowlog_len(struct request *request);
+co_fn int cmd_slowlog_reset(struct request *request);
 
 /* string.c */
 int cmd_set(struct request *request);

@@ -212,7 +212,7 @@ static co_fn int part_latch(struct keyspace *keyspace, struct multi_part *part)
     return 0;
 }
 
-static int part_begin(struct shard *there, void *argument)
+static co_fn int part_begin(struct shard *there, void *argument)
 {
     struct multi_part *part = argument;
     struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
@@ -401,6 +401,14 @@ static void multi_execute(struct multi *multi)
     }
 }
 
+/* Latches must be given back, however few coroutines the owner has left. */
+static co_fn void multi_end_part(struct shard *self, uint32_t owner, struct multi_part *part)
+{
+    while (shard_call(self, owner, part_end, part) < 0) {
+        await_sleep_ns(self, MULTI_RETRY_NS);
+    }
+}
+
 static co_fn void multi_run(struct multi *multi)
 {
     struct request *request = &multi->call->request;
@@ -422,7 +430,7 @@ static co_fn void multi_run(struct multi *multi)
     }
     for (uint32_t s = 0; s < shards; s++) {
         if (multi->parts[s].latch.count > 0) {
-            IGNORE(shard_call(self, s, part_end, &multi->parts[s]), "it has nothing to refuse");
+            multi_end_part(self, s, &multi->parts[s]);
         }
     }
 }
@@ -437,7 +445,7 @@ static uint64_t multi_gate(const struct multi *multi)
     return gate;
 }
 
-static void multi_main(void *argument)
+static co_fn void multi_main(void *argument)
 {
     struct call *call = argument;
     struct cmd_shard *here = call->request.here;

@@ -56,7 +56,7 @@ static bool walk_each(void *context, struct slice key, const struct record *reco
 }
 
 /* At the owner of walk->partition. */
-static int walk_step(struct shard *there, void *argument)
+static co_fn int walk_step(struct shard *there, void *argument)
 {
     struct walk *walk = argument;
     struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
@@ -212,7 +212,7 @@ static co_fn int scan_run(struct request *request, struct walk *walk)
     return 0;
 }
 
-int cmd_scan(struct request *request)
+co_fn int cmd_scan(struct request *request)
 {
     struct scan_options options;
     if (scan_options_parse(request, &options) < 0) {
@@ -241,7 +241,7 @@ int cmd_scan(struct request *request)
 
 /* ---- KEYS pattern ---- */
 
-int cmd_keys(struct request *request)
+co_fn int cmd_keys(struct request *request)
 {
     struct walk *walk = walk_create(request, request->args[1]);
     if (walk == NULL) {
@@ -270,7 +270,7 @@ struct size_question {
     uint64_t count;
 };
 
-static int size_ask(struct shard *there, void *argument)
+static co_fn int size_ask(struct shard *there, void *argument)
 {
     struct size_question *question = argument;
     struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
@@ -296,7 +296,7 @@ static co_fn int sizes_ask(struct request *request, shard_call_fn *fn,
     return shard_call_all(request->here->shard, fn, questions, sizeof(questions[0]));
 }
 
-int cmd_dbsize(struct request *request)
+co_fn int cmd_dbsize(struct request *request)
 {
     struct size_question questions[SHARDS_MAX];
     int err = sizes_ask(request, size_ask, questions);
@@ -319,7 +319,7 @@ struct random_question {
 };
 
 /* 1: a key was found. */
-static int random_ask(struct shard *there, void *argument)
+static co_fn int random_ask(struct shard *there, void *argument)
 {
     struct random_question *question = argument;
     struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
@@ -356,7 +356,7 @@ static co_fn int random_find(struct request *request, struct random_question *qu
     return found;
 }
 
-int cmd_randomkey(struct request *request)
+co_fn int cmd_randomkey(struct request *request)
 {
     struct random_question *question = mem_calloc(1, sizeof(*question));
     if (question == NULL) {

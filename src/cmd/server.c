@@ -42,7 +42,7 @@ int cmd_time(struct request *request)
 
 /* ---- checkpoints by hand ---- */
 
-static int checkpoint_shard(struct shard *there, void *argument)
+static co_fn int checkpoint_shard(struct shard *there, void *argument)
 {
     (void)argument;
     struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
@@ -57,7 +57,7 @@ static co_fn int checkpoint_everything(struct cmd_shard *here)
     return 0;
 }
 
-int cmd_save(struct request *request)
+co_fn int cmd_save(struct request *request)
 {
     int err = checkpoint_everything(request->here);
     if (err < 0) {
@@ -68,7 +68,7 @@ int cmd_save(struct request *request)
     return 0;
 }
 
-static void bgsave_main(void *argument)
+static co_fn void bgsave_main(void *argument)
 {
     struct cmd_shard *here = argument;
     IGNORE(checkpoint_everything(here), "keyspace keeps the error for INFO");

@@ -193,7 +193,7 @@ static void slowlog_merge(struct request *request, struct slowlog_part *parts, u
     }
 }
 
-int cmd_slowlog_get(struct request *request)
+co_fn int cmd_slowlog_get(struct request *request)
 {
     int64_t wanted = SLOWLOG_GET_DEFAULT;
     if (request->argc == 3 &&
@@ -232,7 +232,7 @@ static int slowlog_count(struct shard *there, void *argument)
     return 0;
 }
 
-int cmd_slowlog_len(struct request *request)
+co_fn int cmd_slowlog_len(struct request *request)
 {
     uint64_t counts[SHARDS_MAX] = {0};
     IGNORE(shard_call_all(request->here->shard, slowlog_count, counts, sizeof(counts[0])),
@@ -252,7 +252,7 @@ static int slowlog_reset(struct shard *there, void *argument)
     return 0;
 }
 
-int cmd_slowlog_reset(struct request *request)
+co_fn int cmd_slowlog_reset(struct request *request)
 {
     IGNORE(shard_call_all(request->here->shard, slowlog_reset, NULL, 0), "it returns 0");
     reply_ok(request->reply);
