@@ -159,7 +159,7 @@ static void socket_settle(struct io *io, struct io_socket *socket)
     io->vtable->socket_forget(io, socket);
     ASSERT(!list_node_linked(&socket->node));
     socket_remove(io, socket);
-    (void)close(socket->fd);
+    io->vtable->close(socket->fd);
     socket->fd = -1;
     list_push_back(&io->closed, &socket->node);
 }
@@ -224,8 +224,11 @@ void io_submit(struct io *io, struct io_op *op)
     list_node_init(&op->node);
     io->pending++;
     count_submitted(&io->stats, op);
+    bool moves_nothing = (op->kind == IO_READ || op->kind == IO_WRITE) && op->bytes == 0;
     if (op->kind == IO_SEND) {
         submit_send(io, op);
+    } else if (moves_nothing) {
+        io_op_end_later(io, op, 0);
     } else {
         io->vtable->submit(io, op);
     }
@@ -284,13 +287,33 @@ struct io_send_rest io_send_rest(const struct io_op *op)
 
 int64_t io_send_now(struct io *io, int fd, const void *data, size_t bytes)
 {
+    int64_t sent = io->vtable->send_now(fd, data, bytes);
+    if (sent >= 0) {
+        io->stats.sends++;
+        io->stats.sent_bytes += (uint64_t)sent;
+    }
+    return sent;
+}
+
+/* ---- the kernel's socket calls ---- */
+
+int64_t io_system_send_now(int fd, const void *data, size_t bytes)
+{
     ssize_t sent = send(fd, data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) {
         return errno == EINTR ? -EAGAIN : -errno;
     }
-    io->stats.sends++;
-    io->stats.sent_bytes += (uint64_t)sent;
     return sent;
+}
+
+void io_system_shutdown(int fd)
+{
+    (void)shutdown(fd, SHUT_RDWR);
+}
+
+void io_system_close(int fd)
+{
+    (void)close(fd);
 }
 
 /* ---- listeners ---- */
@@ -322,7 +345,7 @@ int io_accepted(struct io *io, struct io_accept *accept, int fd)
 {
     if (accept->listener == NULL) {
         if (fd >= 0) {
-            (void)close(fd);
+            io->vtable->close(fd);
         }
         return 0;
     }
@@ -375,7 +398,7 @@ void io_recv_start(struct io *io, struct io_socket *socket, int fd, io_recv_fn *
     *socket = (struct io_socket){.fd = fd, .on_recv = on_recv};
     if (socket_add(io, socket) < 0) {
         /* No memory for a table entry: the owner sees the connection end and closes it. */
-        (void)shutdown(fd, SHUT_RDWR);
+        io->vtable->shutdown(fd);
     }
     io->vtable->recv_arm(io, socket);
 }
@@ -410,7 +433,7 @@ void io_socket_close(struct io *io, struct io_socket *socket, io_closed_fn *on_c
     socket->on_closed = on_closed;
     io->pending++;
     /* Ends a send that waits for a slow peer, and the receive if it can't be cancelled. */
-    (void)shutdown(socket->fd, SHUT_RDWR);
+    io->vtable->shutdown(socket->fd);
     recv_cancel(io, socket);
     socket_settle(io, socket);
 }

@@ -96,7 +96,8 @@ struct io_options {
 struct io_options io_options_default(void);
 
 /* Creates the io of the calling thread. With IO_BACKEND_AUTO io_uring is tried first and posix
- * taken where the kernel refuses; IO_BACKEND_URING then fails with the kernel's error. */
+ * taken where the kernel refuses; IO_BACKEND_URING then fails with the kernel's error. SIGXFSZ is
+ * ignored from then on, unless the program handles it: a write above RLIMIT_FSIZE is -EFBIG. */
 NODISCARD int io_create(const struct io_options *options, struct io **ret_io);
 
 /* io_pending must be 0. NULL is fine. On the owner's thread. */

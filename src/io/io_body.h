@@ -38,7 +38,8 @@ struct io_vtable {
     const char *name;
     /* Frees the io, which io_create_x allocated. Nothing is pending. */
     void (*destroy)(struct io *io);
-    /* Starts an operation. Of an IO_SEND op->body is the io_socket and op->bytes > 0 the total. */
+    /* Starts an operation; a transfer has bytes > 0. Of an IO_SEND op->body is the io_socket and
+     * op->bytes > 0 the total. */
     void (*submit)(struct io *io, struct io_op *op);
     /* Sets accept->armed if it could; it is tried again at the next poll otherwise. */
     void (*accept_arm)(struct io *io, struct io_accept *accept);
@@ -51,6 +52,10 @@ struct io_vtable {
     void (*recv_cancel)(struct io *io, struct io_socket *socket);
     /* The socket goes: the body forgets what it remembers about it. Not armed, no send. */
     void (*socket_forget)(struct io *io, struct io_socket *socket);
+    /* The socket calls that io.c makes at once; io_system_x are the kernel's. */
+    int64_t (*send_now)(int fd, const void *data, size_t bytes);
+    void (*shutdown)(int fd);
+    void (*close)(int fd);
     int (*poll)(struct io *io, const struct io_wait *wait);
     /* Called by any thread. */
     void (*wake)(struct io *io, struct io *from);
@@ -94,6 +99,11 @@ int io_received(struct io *io, struct io_socket *socket, const uint8_t *data, in
 
 /* The body refers to the socket no longer. It is armed again if the owner wants more. */
 void io_recv_disarmed(struct io *io, struct io_socket *socket);
+
+/* The kernel's, for bodies that run on it. */
+int64_t io_system_send_now(int fd, const void *data, size_t bytes);
+void io_system_shutdown(int fd);
+void io_system_close(int fd);
 
 static inline bool io_recv_wanted(const struct io_socket *socket)
 {

@@ -428,6 +428,9 @@ static const struct io_vtable posix_vtable = {
     .recv_arm = posix_recv_arm,
     .recv_cancel = posix_recv_cancel,
     .socket_forget = posix_socket_forget,
+    .send_now = io_system_send_now,
+    .shutdown = io_system_shutdown,
+    .close = io_system_close,
     .poll = posix_poll,
     .wake = posix_wake,
 };

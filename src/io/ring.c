@@ -84,6 +84,7 @@ struct io_uring_sqe *ring_sqe(struct ring *ring)
     if (UNLIKELY(sqe == NULL)) {
         ring_submit_now(ring);
         sqe = io_uring_get_sqe(&ring->uring);
+        ring->starved |= sqe == NULL;
     }
     return sqe;
 }
@@ -242,8 +243,10 @@ static int wait_in_steps(struct ring *ring, const struct io_wait *wait)
 
 static int ring_wait(struct ring *ring, const struct io_wait *wait)
 {
-    bool sleeps = wait->timeout_ns != 0 && !ring->woken && io_uring_cq_ready(&ring->uring) == 0;
+    bool due = ring->woken || ring->starved || io_uring_cq_ready(&ring->uring) > 0;
+    bool sleeps = wait->timeout_ns != 0 && !due;
     ring->woken = false;
+    ring->starved = false;
     if (!sleeps) {
         return ring_has_work(ring) ? ring_enter(ring, 0, 0, -1) : 0;
     }
@@ -374,6 +377,9 @@ static const struct io_vtable ring_vtable = {
     .recv_arm = ring_recv_arm,
     .recv_cancel = ring_recv_cancel,
     .socket_forget = ring_socket_forget,
+    .send_now = io_system_send_now,
+    .shutdown = io_system_shutdown,
+    .close = io_system_close,
     .poll = ring_poll,
     .wake = ring_wake,
 };

@@ -51,6 +51,7 @@ struct ring {
     bool min_wait;        /* the kernel waits for batches itself (6.12) */
     bool messages;        /* it knows IORING_OP_MSG_RING (5.18) */
     bool woken;           /* io_wake by ourselves */
+    bool starved;         /* somebody got no submission entry, and tries again at the next poll */
     bool wake_armed;
     int wake_fd;                     /* eventfd, for threads without a ring */
     struct msghdr *messages_of_sqes; /* one for each submission entry; see ring_net.c */
