@@ -90,7 +90,7 @@ co_fn static int extent_check(struct partition *partition, const struct extent *
 
 co_fn int extent_read(struct partition *partition, const struct extent *extent, uint8_t **ret_value)
 {
-    struct datafile *file;
+    struct datafile *file = NULL;
     TRY(extent_locate(partition, extent, &file));
     uint64_t bytes = (uint64_t)extent_pages(extent) * STORE_PAGE_BYTES;
     uint8_t *value = mem_alloc_aligned(STORE_PAGE_BYTES, bytes);

@@ -48,7 +48,7 @@ co_fn int tree_page_start(struct partition *partition, const struct version *ver
         *ret_frame = frame;
         return 0;
     }
-    struct datafile *file;
+    struct datafile *file = NULL; /* gcc -O3 does not see that page_locate sets it */
     TRY(page_locate(partition, version, page, &pos, &file));
     if (!datafile_hold(file)) {
         TRY(datafile_open(file));
