@@ -26,7 +26,7 @@ enum {
 struct engine {
     struct engine_options options;
     int lock_fd;
-    bool fresh;   /* the first opening has not been completed */
+    bool fresh; /* the first opening has not been completed */
     bool direct;
     struct super super;
     struct log *log;
@@ -90,8 +90,8 @@ static int engine_read_super(struct engine *engine)
     int err = super_read(options->dir, &engine->super);
     if (err == -ENOENT) {
         uint32_t partitions = options->partitions > 0 ? options->partitions : 64;
-        err = super_create(options->dir, partitions, options->databases,
-                           options->log_segment_bytes, &engine->super);
+        err = super_create(options->dir, partitions, options->databases, options->log_segment_bytes,
+                           &engine->super);
     }
     if (err < 0) {
         LOGGER_WARNING("can't read the superblock of %s: %s", options->dir, error_text(err));
@@ -186,7 +186,7 @@ static void engine_publish_low(struct shard *shard, struct shard_timer *timer)
     shard_timer_arm(shard, timer, ENGINE_LOW_LSN_NS, engine_publish_low);
 }
 
-static void engine_shard_destroy(struct engine_shard *here)
+static co_fn void engine_shard_destroy(struct engine_shard *here)
 {
     if (here->keyspace != NULL) {
         keyspace_close(here->keyspace);
@@ -201,7 +201,7 @@ static void engine_shard_destroy(struct engine_shard *here)
     here->store = NULL;
 }
 
-static int engine_shard_create(struct engine_shard *here)
+static co_fn int engine_shard_create(struct engine_shard *here)
 {
     struct engine *engine = here->engine;
     struct store_options store_options = engine_store_options(engine);
@@ -214,7 +214,7 @@ static int engine_shard_create(struct engine_shard *here)
                          engine->fresh);
 }
 
-static int engine_shard_start(struct shard *shard, void *argument)
+static co_fn int engine_shard_start(struct shard *shard, void *argument)
 {
     struct engine *engine = argument;
     struct engine_shard *here = &engine->shard_states[shard_id(shard)];
@@ -239,7 +239,7 @@ static int engine_shard_go(struct shard *shard, void *argument)
     return 0;
 }
 
-static void engine_shard_stop(struct shard *shard, void *argument)
+static co_fn void engine_shard_stop(struct shard *shard, void *argument)
 {
     (void)argument;
     struct engine_shard *here = engine_shard_of(shard);
@@ -325,13 +325,13 @@ int engine_open(const struct engine_options *options, struct engine **ret_engine
 
 /* ---- closing ---- */
 
-static int engine_shard_checkpoint(struct shard *shard, void *argument)
+static co_fn int engine_shard_checkpoint(struct shard *shard, void *argument)
 {
     (void)argument;
     return keyspace_checkpoint_all(engine_shard_of(shard)->keyspace);
 }
 
-static int engine_shard_quiet(struct shard *shard, void *argument)
+static co_fn int engine_shard_quiet(struct shard *shard, void *argument)
 {
     (void)argument;
     keyspace_stop_background(engine_shard_of(shard)->keyspace);
@@ -380,9 +380,9 @@ void engine_close(struct engine *engine, bool save, shard_stop_fn *before, void 
 {
     for (uint32_t i = 0; before != NULL && i < engine->options.shards; i++) {
         struct engine_leave leave = {before, argument};
-        IGNORE(shard_call_from_outside(shard_set_get(engine->shards, i), engine_shard_leave,
-                                       &leave),
-               "it returns 0");
+        IGNORE(
+            shard_call_from_outside(shard_set_get(engine->shards, i), engine_shard_leave, &leave),
+            "it returns 0");
     }
     IGNORE(engine_each_shard(engine, engine_shard_quiet), "it returns 0");
     int err = save ? engine_each_shard(engine, engine_shard_checkpoint) : ERR_CANCELED;
@@ -454,8 +454,8 @@ static int engine_shard_apply_memory(struct shard *shard, void *argument)
 void engine_apply_memory(struct engine *engine, uint32_t scale)
 {
     for (uint32_t i = 0; i < engine->options.shards; i++) {
-        IGNORE(shard_call_from_outside(shard_set_get(engine->shards, i),
-                                       engine_shard_apply_memory, &scale),
+        IGNORE(shard_call_from_outside(shard_set_get(engine->shards, i), engine_shard_apply_memory,
+                                       &scale),
                "it returns 0");
     }
 }

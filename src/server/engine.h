@@ -1,10 +1,12 @@
 /*
- * engine: an open store without a wire: data directory, log, shards with their partitions, gc thread. The server puts commands and
- * connections on top of it, the embedding library its own calls.
+ * engine: an open store without a wire: data directory, log, shards with their partitions, gc
+ * thread. The server puts commands and connections on top of it, the embedding library its own
+ * calls.
  *
- * Opening, in this order: directory and lock (waits for a dead process's last writes) → superblock → log scan → shards: manifests and
- * replay, in parallel → superblock with the new epoch → log begins → background work. An epoch of 0 in the superblock says that
- * the first opening has not got that far: partitions that are missing are then created, later they are damage.
+ * Opening, in this order: directory and lock (waits for a dead process's last writes) → superblock
+ * → log scan → shards: manifests and replay, in parallel → superblock with the new epoch → log
+ * begins → background work. An epoch of 0 in the superblock says that the first opening has not got
+ * that far: partitions that are missing are then created, later they are damage.
  *
  * Closing: checkpoint of everything (if asked) → shards end → superblock marked clean.
  *
@@ -27,19 +29,19 @@
 struct engine;
 
 struct engine_options {
-    const char *dir;              /* borrowed for the engine's life */
+    const char *dir; /* borrowed for the engine's life */
     uint32_t shards;
-    uint32_t partitions;          /* of a new store; 0: 64, or what an existing one has */
+    uint32_t partitions; /* of a new store; 0: 64, or what an existing one has */
     uint32_t databases;
     enum io_backend io_backend;
     bool log_enabled;             /* appendonly */
     enum log_sync_mode sync_mode; /* appendfsync */
     uint64_t memory_bytes;        /* maxmemory, already resolved */
     uint32_t data_file_bytes;
-    uint32_t log_segment_bytes;   /* of a new store */
-    uint64_t log_bytes_target;    /* a longer log makes partitions flush */
+    uint32_t log_segment_bytes; /* of a new store */
+    uint64_t log_bytes_target;  /* a longer log makes partitions flush */
     uint32_t checkpoint_age_s;
-    uint32_t dirty_percent;       /* of the record memory that may be dirty */
+    uint32_t dirty_percent; /* of the record memory that may be dirty */
     uint32_t lock_timeout_ms;
 };
 struct engine_options engine_options_default(void);
@@ -52,13 +54,14 @@ struct engine_shard {
     struct log_writer *writer;
     struct keyspace *keyspace;
     struct shard_timer low_timer;
-    _Atomic uint64_t low_lsn;     /* published for the gc thread */
+    _Atomic uint64_t low_lsn; /* published for the gc thread */
 };
 
 /* Errors have been logged with file and reason. */
 NODISCARD int engine_open(const struct engine_options *options, struct engine **ret_engine);
 
-/* `before` runs on every shard first (may be NULL): the rooms above take their leave. save: checkpoint everything. */
+/* `before` runs on every shard first (may be NULL): the rooms above take their leave. save:
+ * checkpoint everything. */
 void engine_close(struct engine *engine, bool save, shard_stop_fn *before, void *argument);
 
 struct shard_set *engine_shards(struct engine *engine);
@@ -72,8 +75,9 @@ void engine_set_memory(struct engine *engine, uint64_t memory_bytes);
 uint64_t engine_memory_bytes(const struct engine *engine);
 void engine_apply_memory(struct engine *engine, uint32_t scale);
 
-/* The engine can't promise anything any more (a write or sync of the log or of a manifest failed): says so and ends the process at once, so that
- * no reply leaves and the next start recovers from the disk alone. */
+/* The engine can't promise anything any more (a write or sync of the log or of a manifest failed):
+ * says so and ends the process at once, so that no reply leaves and the next start recovers from
+ * the disk alone. */
 void engine_fail(void *context, int error) __attribute__((noreturn));
 
 #endif

@@ -15,10 +15,11 @@
 
 enum {
     GC_TICK_MS = 100,
-    GC_TRIM_TICKS = 10,  /* the trim point moves once a second */
+    GC_TRIM_TICKS = 10, /* the trim point moves once a second */
 };
 
-/* Waits for its unlink; pushed by shard threads without a lock, taken all at once by the gc thread. */
+/* Waits for its unlink; pushed by shard threads without a lock, taken all at once by the gc thread.
+ */
 struct gc_file {
     struct gc_file *next;
     char path[];
@@ -99,7 +100,7 @@ struct gc_spaces {
 };
 
 /* On shard 0: the map as of now, durable. Suspends. */
-static int gc_fetch_spaces(struct shard *there, void *argument)
+static co_fn int gc_fetch_spaces(struct shard *there, void *argument)
 {
     struct gc_spaces *fetched = argument;
     struct engine_shard *here = engine_shard_of(there);
@@ -132,8 +133,8 @@ static void gc_move_trim_point(struct gc *gc)
     struct super *super = gc->super;
     uint64_t lowest = gc_lowest_needed(gc);
     struct gc_spaces fetched = {.super = super};
-    int err = shard_call_from_outside(shard_set_get(engine_shards(gc->engine), 0),
-                                      gc_fetch_spaces, &fetched);
+    int err = shard_call_from_outside(shard_set_get(engine_shards(gc->engine), 0), gc_fetch_spaces,
+                                      &fetched);
     if (err < 0) {
         return;
     }
@@ -211,8 +212,8 @@ int gc_start(struct gc *gc)
     return 0;
 }
 
-/* A shard thread must not wait for the mutex, so a signal can fall between the check and the wait; whoever needs room asks
- * again, and the tick comes in any case. */
+/* A shard thread must not wait for the mutex, so a signal can fall between the check and the wait;
+ * whoever needs room asks again, and the tick comes in any case. */
 void gc_wake(void *context)
 {
     struct gc *gc = context;

@@ -1,11 +1,14 @@
 /*
- * gc: the thread where blocking work on files lives: unlinking what nothing needs, preparing and recycling log segments, moving the
- * superblock and the log's trim point forward; and the memory governor's tick.
+ * gc: the thread where blocking work on files lives: unlinking what nothing needs, preparing and
+ * recycling log segments, moving the superblock and the log's trim point forward; and the memory
+ * governor's tick.
  *
- * The trim point. Each shard publishes the lowest LSN it still needs. The superblock's log_start may move up to the minimum of these. The
- * superblock also carries the map of databases to spaces, which must not be older than log_start (records of the map below it are gone)
- * nor newer than what is durable in the log (or a power cut would show a FLUSHALL whose record is lost). So the map is fetched
- * after the minimum, and if it has changed, the log up to that moment is made durable before the superblock is written.
+ * The trim point. Each shard publishes the lowest LSN it still needs. The superblock's log_start
+ * may move up to the minimum of these. The superblock also carries the map of databases to spaces,
+ * which must not be older than log_start (records of the map below it are gone) nor newer than what
+ * is durable in the log (or a power cut would show a FLUSHALL whose record is lost). So the map is
+ * fetched after the minimum, and if it has changed, the log up to that moment is made durable
+ * before the superblock is written.
  */
 #ifndef SERVER_GC_H
 #define SERVER_GC_H

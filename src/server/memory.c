@@ -15,7 +15,8 @@ struct memory_plan memory_plan(uint64_t memory_bytes, uint32_t shards, uint32_t 
     uint64_t usable = memory_bytes > fixed * 2 ? memory_bytes - fixed : memory_bytes / 2;
     usable = usable / MEMORY_SCALE_ONE * scale / shards;
     struct memory_plan plan;
-    /* 1/8 stays free for mapping, table and fragmentation; records are worth twice what pages are. */
+    /* 1/8 stays free for mapping, table and fragmentation; records are worth twice what pages are.
+     */
     plan.cache_bytes = max_u64(usable / 8, SHARE_BYTES_MIN);
     plan.record_bytes = max_u64(usable / 8 * 6, SHARE_BYTES_MIN);
     plan.dirty_bytes_max = max_u64(plan.record_bytes / 100 * dirty_percent, SHARE_BYTES_MIN / 2);

@@ -1,9 +1,10 @@
 /*
  * memory: how maxmemory is divided. Pure functions.
  *
- * One number bounds the process. What can't be chosen (receive buffers, stacks, tables, the allocator's own) is taken off first; the rest is
- * divided between records and the page cache for each shard, and part of the records may be dirty. The governor corrects the division by
- * what the kernel says the process really holds: fragmentation and mappings are not known in advance.
+ * One number bounds the process. What can't be chosen (receive buffers, stacks, tables, the
+ * allocator's own) is taken off first; the rest is divided between records and the page cache for
+ * each shard, and part of the records may be dirty. The governor corrects the division by what the
+ * kernel says the process really holds: fragmentation and mappings are not known in advance.
  */
 #ifndef SERVER_MEMORY_H
 #define SERVER_MEMORY_H
