@@ -11,6 +11,11 @@ enum {
     SPLIT_CHAIN_MAX = 2,
     SPLIT_RECORDS_FLOOR = TABLE_SEGMENT_BUCKETS,
 
+    /* The directory has at most one entry for so many records (or DIRECTORY_MIN): otherwise a few
+     * hundred keys whose hashes begin alike could double it to any size. */
+    DIRECTORY_RECORDS = 4,
+    DIRECTORY_MIN = 64,
+
     DEPTH_MASK = TABLE_SEGMENT_BYTES - 1,
 };
 
@@ -74,7 +79,8 @@ uint32_t table_bucket_last(const struct table *table, uint32_t hash)
         return UINT32_MAX;
     }
     uint32_t local_depth = depth_of(table->directory[(uint64_t)hash >> (32 - table->depth)]);
-    return hash | (uint32_t)(UINT32_MAX >> (local_depth + TABLE_SEGMENT_BITS));
+    /* As 64 bits: the shift may be one by 32. */
+    return hash | (uint32_t)((uint64_t)UINT32_MAX >> (local_depth + TABLE_SEGMENT_BITS));
 }
 
 struct table_place table_place_of(const struct table *table, const struct record *record)
@@ -293,7 +299,9 @@ static uint32_t segment_records(const struct table_bucket *segment)
 static bool wants_split(const struct table *table, uint32_t hash, uint32_t chain)
 {
     uint64_t entry = table->directory[(uint64_t)hash >> (32 - table->depth)];
-    if (depth_of(entry) == TABLE_DEPTH_MAX) {
+    uint32_t depth = depth_of(entry);
+    uint64_t entries_max = max_u64(DIRECTORY_MIN, table->records / DIRECTORY_RECORDS);
+    if (depth == TABLE_DEPTH_MAX || (depth == table->depth && UINT64_C(2) << depth > entries_max)) {
         return false;
     }
     uint32_t records = segment_records(segment_of(entry));
