@@ -3,8 +3,8 @@
  * shards run, the gc thread, tools. Shard threads use io.h; the one exception is file_write_cached,
  * see there.
  *
- * All calls go through a vtable that the simulator replaces (file_set_disk). Every function returns
- * 0, a documented positive count, or -errno. Short transfers and EINTR are handled inside.
+ * All calls go through a vtable that the simulator replaces (io/file_disk.h). Every function
+ * returns 0, a documented positive count, or -errno. Short transfers and EINTR are handled inside.
  */
 #ifndef IO_FILE_H
 #define IO_FILE_H
