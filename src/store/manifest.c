@@ -229,12 +229,18 @@ co_fn static int new_write(struct manifest *manifest, struct manifest_new *new,
     return err;
 }
 
-/* Gives it its name. After the rename there is no way back but forward. Suspends. */
+/* Gives it its name. After the rename there is no way back but forward, so everything that may fail
+ * without harm comes before. Suspends. */
 co_fn static int new_enforce(struct manifest *manifest, const struct manifest_new *new)
 {
-    TRY(await_rename(manifest->shard, new->path_tmp, new->path));
-    int err = await_sync_dir(manifest->shard, manifest->dir);
-    manifest->sync_failed = err < 0;
+    struct shard *shard = manifest->shard;
+    int dir = TRY(await_open(shard, manifest->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0));
+    int err = await_rename(shard, new->path_tmp, new->path);
+    if (err == 0) {
+        err = await_sync_all(shard, dir);
+        manifest->sync_failed = err < 0;
+    }
+    IGNORE(await_close(shard, dir), "it was only synced");
     return err;
 }
 

@@ -10,6 +10,8 @@
  * begins. A failed sync is the end of the partition's service (on_failure). From the synced record
  * on nothing can fail: publishing allocates nothing and does not suspend.
  */
+#include <fcntl.h>
+
 #include "base/assert.h"
 #include "base/logger.h"
 #include "base/mem.h"
@@ -192,12 +194,17 @@ co_fn static int run_changes(struct commit_run *run)
 co_fn static int run_sync_data(struct commit_run *run)
 {
     struct partition *partition = run->commit.partition;
+    struct shard *shard = partition->store->shard;
     struct data_writer *writer = &run->commit.writer;
-    int err = data_writer_finish(writer);
-    if (err == 0 && writer->created) {
-        err = await_sync_dir(partition->store->shard, partition->dir);
-        writer->sync_failed = err < 0;
+    TRY(data_writer_finish(writer));
+    if (!writer->created) {
+        return 0;
     }
+    /* Step by step: only a failed sync is fatal, a failed open isn't. */
+    int dir = TRY(await_open(shard, partition->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0));
+    int err = await_sync_all(shard, dir);
+    writer->sync_failed = err < 0;
+    IGNORE(await_close(shard, dir), "it was only synced");
     return err;
 }
 

@@ -37,7 +37,11 @@ struct tree_batch {
     struct path_step open[TREE_HEIGHT_MAX]; /* the branches that tasks are below now */
     bool opened;
     struct branch_edit edits[TREE_HEIGHT_MAX + 1]; /* by level; [base.height]: above the root */
-    struct batch_extent *extents;                  /* of the task in hand, by change */
+    struct written_branch {
+        struct page_id id;
+        struct page_id only_child; /* or none */
+    } written[TREE_HEIGHT_MAX];    /* the last branch written on each level */
+    struct batch_extent *extents;  /* of the task in hand, by change */
     uint32_t extent_count, extent_capacity;
     int error; /* found in a callback that can't return one */
 };
@@ -185,6 +189,11 @@ co_fn static int sink_end(void *context, uint8_t *page, struct slice low)
         TRY(mapper_allocate(&commit->map, &id));
         TRY(mapper_set(&commit->map, id, pos));
         TRY(branch_edit_insert(&batch->edits[sink->level + 1], sink->child, id, low));
+    }
+    if (sink->level > 0) {
+        bool only = branch_count(page) == 1;
+        batch->written[sink->level] =
+            (struct written_branch){id, only ? branch_child(page, 0) : PAGE_ID_NONE};
     }
     sink->pages++;
     page_set_id(page, id);
@@ -461,32 +470,49 @@ co_fn static int settle_root(struct tree_batch *batch)
     return grow_root(batch, height);
 }
 
-/* ---- the whole of it ---- */
-
-/* A root with one child goes; deletions of earlier commits leave such. Suspends. */
-co_fn static int collapse_root(struct tree_batch *batch)
+/* The only child of the root, a branch; none if it has several. Suspends. */
+co_fn static int root_only_child(struct tree_batch *batch, struct page_id *ret_child)
 {
     struct commit *commit = batch->commit;
-    while (batch->base.height > 1) {
-        struct tree_page page = {.id = batch->base.root,
-                                 .space = batch->base.space,
-                                 .level = batch->base.height - 1,
-                                 .use = CACHE_USE_POINT};
-        struct frame *frame;
-        TRY(tree_page_read(commit->partition, commit->base, &page, &frame));
-        bool single = branch_count(frame->page) == 1;
-        struct page_id child = branch_child(frame->page, 0);
-        tree_page_release(commit->partition, frame);
-        if (!single) {
+    uint32_t level = batch->tree->height - 1;
+    struct page_id root = batch->tree->root;
+    if (batch->written[level].id.value == root.value) {
+        *ret_child = batch->written[level].only_child;
+        return 0;
+    }
+    struct tree_page page = {
+        .id = root, .space = batch->base.space, .level = level, .use = CACHE_USE_POINT};
+    struct frame *frame;
+    TRY(tree_page_read(commit->partition, commit->base, &page, &frame));
+    bool only = branch_count(frame->page) == 1;
+    *ret_child = only ? branch_child(frame->page, 0) : PAGE_ID_NONE;
+    tree_page_release(commit->partition, frame);
+    return 0;
+}
+
+/* A root with one child goes. Only a rewritten root can have become such; below it all branches of
+ * a level but one are gone, so that one is the last written there or it is as it was. Suspends. */
+co_fn static int collapse_root(struct tree_batch *batch)
+{
+    uint32_t level = batch->base.height - 1;
+    if (batch->tree->height < 2 || batch->tree->height != batch->base.height ||
+        batch->written[level].id.value != batch->tree->root.value) {
+        return 0;
+    }
+    while (batch->tree->height > 1) {
+        struct page_id child;
+        TRY(root_only_child(batch, &child));
+        if (page_id_is_none(child)) {
             return 0;
         }
-        TRY(commit_free_page(commit, batch->base.root));
-        batch->base.root = child;
-        batch->base.height--;
-        *batch->tree = batch->base;
+        TRY(commit_free_page(batch->commit, batch->tree->root));
+        batch->tree->root = child;
+        batch->tree->height--;
     }
     return 0;
 }
+
+/* ---- the whole of it ---- */
 
 /* The oldest task: its leaf has been read by now, or nearly. Suspends. */
 co_fn static int merge_task(struct tree_batch *batch)
@@ -538,13 +564,13 @@ co_fn static int merge_old_tree(struct tree_batch *batch)
 
 co_fn static int batch_run(struct tree_batch *batch)
 {
-    TRY(collapse_root(batch));
     if (batch->base.height == 0) {
         TRY(merge_new_tree(batch));
     } else {
         TRY(merge_old_tree(batch));
     }
-    return settle_root(batch);
+    TRY(settle_root(batch));
+    return collapse_root(batch);
 }
 
 static void batch_deinit(struct tree_batch *batch)
@@ -578,6 +604,9 @@ co_fn int tree_batch_apply(struct commit *commit, uint32_t begin, uint32_t end, 
     batch->next = begin;
     batch->end = end;
     batch->window = (uint32_t)min_u64(max_u64(window, 1), STORE_READS_MAX);
+    for (uint32_t level = 0; level < TREE_HEIGHT_MAX; level++) {
+        batch->written[level].id = PAGE_ID_NONE;
+    }
     int err = batch_run(batch);
     batch_deinit(batch);
     mem_free(batch);

@@ -1,13 +1,15 @@
 #include "stores.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/hash.h"
-#include "base/mem.h"
+#include "base/logger.h"
+#include "io/io_body.h"
 
 enum { PARTITION = 3 };
 
@@ -85,16 +87,99 @@ static void stop_nothing(struct shard *shard, void *argument)
     (void)argument;
 }
 
+/* ---- faults ---- */
+
+static struct io_vtable vtable;
+static const struct io_vtable *vtable_below;
+static struct world *vtable_world;
+
+/* Operations whose result is replaced once they are done; at most this many at a time. */
+enum { LANDING_MAX = 64 };
+static struct landing {
+    struct io_op *op;
+    io_done_fn *done;
+} landings[LANDING_MAX];
+
+static bool op_is_on(const struct io_op *op, const char *part)
+{
+    char path[WORLD_PATH_BYTES * 2] = "";
+    if (op->path != NULL) {
+        snprintf(path, sizeof(path), "%s", op->path);
+    } else {
+        char link[64];
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", op->fd);
+        ssize_t bytes = readlink(link, path, sizeof(path) - 1);
+        path[bytes < 0 ? 0 : bytes] = 0;
+    }
+    return strstr(path, part) != NULL;
+}
+
+static void landed(struct io_op *op)
+{
+    for (uint32_t i = 0; i < LANDING_MAX; i++) {
+        if (landings[i].op == op) {
+            landings[i].op = NULL;
+            op->result = vtable_world->fault.error;
+            landings[i].done(op);
+            return;
+        }
+    }
+    abort();
+}
+
+static void submit_or_fail(struct io *io, struct io_op *op)
+{
+    struct fault *fault = &vtable_world->fault;
+    bool counts = fault->nth != 0 && (fault->kinds >> op->kind & 1) != 0 &&
+                  (fault->path == NULL || op_is_on(op, fault->path));
+    fault->seen += counts;
+    bool fails =
+        counts && (fault->seen == fault->nth || (fault->sticky && fault->seen > fault->nth));
+    fault->failed += fails;
+    if (!fails) {
+        vtable_below->submit(io, op);
+        return;
+    }
+    if (!fault->lands) {
+        io_op_end_later(io, op, fault->error);
+        return;
+    }
+    uint32_t i = 0;
+    while (landings[i].op != NULL) {
+        i++;
+        MUST(i < LANDING_MAX);
+    }
+    landings[i] = (struct landing){op, op->done};
+    op->done = landed;
+    vtable_below->submit(io, op);
+}
+
+void world_break(struct world *world, struct fault fault)
+{
+    world->fault = fault;
+}
+
+void world_heal(struct world *world)
+{
+    world->fault.nth = 0;
+}
+
 static int make_store(struct shard *shard, void *argument)
 {
     struct world *world = argument;
+    struct io *io = shard_io(shard);
+    vtable_below = io->vtable;
+    vtable = *io->vtable;
+    vtable.submit = submit_or_fail;
+    vtable_world = world;
+    io->vtable = &vtable;
     return store_create(shard, &world->options, &world->store);
 }
 
 static int end_store(struct shard *shard, void *argument)
 {
-    (void)shard;
     struct world *world = argument;
+    shard_io(shard)->vtable = vtable_below;
     store_destroy(world->store);
     world->store = NULL;
     return 0;
@@ -103,6 +188,7 @@ static int end_store(struct shard *shard, void *argument)
 void world_start(struct world *world)
 {
     struct shard_options options = shard_options_default();
+    options.coros_max = 4096;
     const char *backend = getenv("TEST_IO_BACKEND");
     if (backend != NULL) {
         options.io.backend = strcmp(backend, "posix") == 0 ? IO_BACKEND_POSIX : IO_BACKEND_URING;
@@ -219,6 +305,94 @@ void world_copy(const struct world *world, char to[WORLD_PATH_BYTES])
     char command[WORLD_PATH_BYTES * 3];
     snprintf(command, sizeof(command), "cp -r %s/. %s", world->dir, to);
     MUST_BE(system(command), 0);
+}
+
+uint8_t *file_load(const char *path, size_t *ret_bytes)
+{
+    FILE *file = fopen(path, "rb");
+    MUST(file != NULL);
+    MUST_BE(fseek(file, 0, SEEK_END), 0);
+    size_t bytes = (size_t)ftell(file);
+    rewind(file);
+    uint8_t *data = malloc(bytes + 1);
+    MUST_BE(fread(data, 1, bytes, file), bytes);
+    fclose(file);
+    *ret_bytes = bytes;
+    return data;
+}
+
+void file_save(const char *path, const uint8_t *data, size_t bytes)
+{
+    FILE *file = fopen(path, "wb");
+    MUST(file != NULL);
+    MUST(bytes == 0 || fwrite(data, 1, bytes, file) == bytes);
+    MUST_BE(fclose(file), 0);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+uint32_t world_list(const struct world *world, const char *part, char names[][64], uint32_t max)
+{
+    char path[WORLD_PATH_BYTES * 2];
+    world_path(world, "", path);
+    DIR *dir = opendir(path);
+    MUST(dir != NULL);
+    uint32_t count = 0;
+    struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL) {
+        if (strstr(entry->d_name, part) != NULL) {
+            MUST(count < max);
+            snprintf(names[count++], 64, "%.63s", entry->d_name);
+        }
+    }
+    closedir(dir);
+    qsort(names, count, 64, compare_names);
+    return count;
+}
+
+/* ---- what was logged ---- */
+
+enum { LINES_BYTES = 65536 };
+static pthread_mutex_t lines_mutex = PTHREAD_MUTEX_INITIALIZER;
+static char lines[LINES_BYTES];
+static size_t lines_bytes;
+
+static void lines_take(enum logger_level level, const char *line, size_t bytes, void *arg)
+{
+    (void)level;
+    (void)arg;
+    pthread_mutex_lock(&lines_mutex);
+    if (lines_bytes + bytes + 1 < LINES_BYTES) {
+        memcpy(lines + lines_bytes, line, bytes);
+        lines_bytes += bytes;
+        lines[lines_bytes] = 0;
+    }
+    pthread_mutex_unlock(&lines_mutex);
+}
+
+void lines_catch(void)
+{
+    lines_clear();
+    logger_set_hook(lines_take, NULL);
+}
+
+void lines_clear(void)
+{
+    pthread_mutex_lock(&lines_mutex);
+    lines_bytes = 0;
+    lines[0] = 0;
+    pthread_mutex_unlock(&lines_mutex);
+}
+
+bool lines_have(const char *text)
+{
+    pthread_mutex_lock(&lines_mutex);
+    bool found = strstr(lines, text) != NULL;
+    pthread_mutex_unlock(&lines_mutex);
+    return found;
 }
 
 /* ---- batches ---- */

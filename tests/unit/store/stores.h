@@ -15,7 +15,9 @@
 #include <stdlib.h>
 
 #include "base/random.h"
+#include "io/io.h"
 #include "shard/shard.h"
+#include "shard/sync.h"
 #include "store/store.h"
 
 #define MUST(x)                                                                        \
@@ -43,7 +45,20 @@ enum {
     WORLD_SPACE = 7, /* where the helpers below put things */
 };
 
+/* Makes operations of the shard's io fail. */
+struct fault {
+    uint32_t kinds; /* bits 1 << enum io_kind */
+    uint32_t nth;   /* the nth of them from now fails (1: the next); 0: none */
+    bool sticky;    /* and all later ones */
+    bool lands;     /* the operation is carried out all the same, only its result is the error */
+    int error;
+    const char *path; /* only operations on a file whose path contains this; NULL: all */
+    uint32_t seen;
+    uint32_t failed;
+};
+
 struct world {
+    struct fault fault;
     char dir[WORLD_PATH_BYTES];
     struct store_options options; /* for the next start */
     struct shard_set *set;
@@ -79,6 +94,10 @@ co_fn struct store_report world_verify(struct world *world);
 /* All of it at once: init, start, open, body(shard, world), close, stop, deinit. */
 void world_test(shard_call_fn *body);
 
+/* From now on this fails; world_heal ends it. On the shard. */
+void world_break(struct world *world, struct fault fault);
+void world_heal(struct world *world);
+
 /* The path of a file of the partition's directory. */
 void world_path(const struct world *world, const char *name, char path[WORLD_PATH_BYTES * 2]);
 bool world_has_disposed(const struct world *world, const char *name);
@@ -88,6 +107,17 @@ bool world_has_disposed(const struct world *world, const char *name);
 void world_copy(const struct world *world, char to[WORLD_PATH_BYTES]);
 /* Of the whole world's directory or a copy. */
 void tree_remove(const char *dir);
+
+/* A whole file; malloc'ed. */
+uint8_t *file_load(const char *path, size_t *ret_bytes);
+void file_save(const char *path, const uint8_t *data, size_t bytes);
+/* The names in the partition's directory that contain `part`, sorted; returns how many. */
+uint32_t world_list(const struct world *world, const char *part, char names[][64], uint32_t max);
+
+/* Collects the server's log lines instead of printing them; whether one has that text. */
+void lines_catch(void);
+void lines_clear(void);
+bool lines_have(const char *text);
 
 /* ---- batches ---- */
 
