@@ -105,7 +105,10 @@ static struct merge_group group_share(const struct merge_run *run, struct merge_
         total += item_estimate(&merger->items[at]);
     }
     uint64_t fill = (uint64_t)PAGE_CONTENT_BYTES_MAX * merger->split_fill / 100;
-    uint64_t pages = max_u64(2, div_ceil(total, fill));
+    /* A sixteenth of a page too much is no reason for one page more: it may come from rounding
+     * before. */
+    uint64_t spare = min_u64(total, fill / 16);
+    uint64_t pages = max_u64(2, div_ceil(total - spare, fill));
     uint64_t share = total / pages;
     uint32_t end = merger->begin;
     uint64_t taken = 0;

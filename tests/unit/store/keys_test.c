@@ -73,36 +73,6 @@ Test(keys, the_cost_of_a_key_counts_head_slot_rest_and_long_lengths)
     cr_assert_eq(keys_cost(25, 10), 19); /* of 15: two bytes say so */
 }
 
-/* Fills a model with `count` records of small values that fit one page, and builds it. */
-static void fill_page(struct random *random, enum key_style style, uint32_t count,
-                      struct model *model, uint8_t *page)
-{
-    struct record record;
-    for (uint32_t tries = 0; tries < 4 * count && model->count < count; tries++) {
-        record.key_bytes = random_key(random, style, record.key);
-        random_entry(random, &record, 3);
-        struct model before = *model;
-        bool found;
-        uint32_t at = model_find(model, record_key(&record), &found);
-        if (found) {
-            continue;
-        }
-        model_put(model, &record);
-        uint32_t prefix = model_common(model, 0, model->count);
-        if (model_build(model, 0, model->count, prefix, page) < 0) {
-            model_remove(model, at);
-            cr_assert_eq(model->count, before.count);
-        }
-    }
-    uint32_t prefix = model_common(model, 0, model->count);
-    /* Any prefix up to the common one is a valid page; mostly take the best. */
-    if (random_below(random, 4) == 0) {
-        uint32_t shorter = (uint32_t)random_below(random, prefix + 1);
-        prefix = model_build(model, 0, model->count, shorter, page) == 0 ? shorter : prefix;
-    }
-    cr_assert_eq(model_build(model, 0, model->count, prefix, page), 0);
-}
-
 static void compare_find(const struct model *model, const uint8_t *page, struct slice key)
 {
     bool found, expected;
@@ -171,34 +141,6 @@ Test(keys, keys_come_back_and_neighbours_share_what_they_share)
                 cr_assert_eq(keys_common(page, i),
                              plain_common(record_key(model.records[i - 1]), own));
             }
-        }
-        model_clear(&model);
-    }
-}
-
-Test(keys, a_run_of_items_is_copied_as_it_is)
-{
-    static struct model model;
-    struct random random;
-    random_seed(&random, 14);
-    uint8_t page[STORE_PAGE_BYTES], copy[STORE_PAGE_BYTES];
-    for (int round = 0; round < 40 * KEY_STYLES; round++) {
-        fill_page(&random, (enum key_style)(round % KEY_STYLES), 50, &model, page);
-        uint32_t begin = (uint32_t)random_below(&random, model.count);
-        uint32_t count = 1 + (uint32_t)random_below(&random, model.count - begin);
-        struct keys_builder builder;
-        struct page_key first = keys_get(page, begin);
-        cr_assert_eq(leaf_begin(&builder, copy, 7, count, page_prefix_bytes(page), &first), 0);
-        cr_assert_eq(keys_add_run(&builder, page, begin, count), 0);
-        leaf_end(&builder);
-        cr_assert_eq(leaf_check(copy, &here), 0);
-        for (uint32_t i = 0; i < count; i++) {
-            struct leaf_entry entry;
-            struct page_key key = keys_get(copy, i);
-            struct page_key own = page_key_of(record_key(model.records[begin + i]));
-            leaf_get(copy, i, &entry);
-            cr_assert_eq(page_key_compare(&key, &own), 0);
-            cr_assert(entries_same(&entry, &model.records[begin + i]->entry));
         }
         model_clear(&model);
     }

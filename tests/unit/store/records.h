@@ -5,6 +5,7 @@
 #ifndef TESTS_UNIT_STORE_RECORDS_H
 #define TESTS_UNIT_STORE_RECORDS_H
 
+#include <criterion/criterion.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -199,6 +200,36 @@ static inline int model_build(const struct model *model, uint32_t begin, uint32_
     }
     leaf_end(&builder);
     return 0;
+}
+
+/* Fills a model with `count` records of small values that fit one page, and builds it. */
+static inline void fill_page(struct random *random, enum key_style style, uint32_t count,
+                             struct model *model, uint8_t *page)
+{
+    struct record record;
+    for (uint32_t tries = 0; tries < 4 * count && model->count < count; tries++) {
+        record.key_bytes = random_key(random, style, record.key);
+        random_entry(random, &record, 3);
+        struct model before = *model;
+        bool found;
+        uint32_t at = model_find(model, record_key(&record), &found);
+        if (found) {
+            continue;
+        }
+        model_put(model, &record);
+        uint32_t prefix = model_common(model, 0, model->count);
+        if (model_build(model, 0, model->count, prefix, page) < 0) {
+            model_remove(model, at);
+            cr_assert_eq(model->count, before.count);
+        }
+    }
+    uint32_t prefix = model_common(model, 0, model->count);
+    /* Any prefix up to the common one is a valid page; mostly take the best. */
+    if (random_below(random, 4) == 0) {
+        uint32_t shorter = (uint32_t)random_below(random, prefix + 1);
+        prefix = model_build(model, 0, model->count, shorter, page) == 0 ? shorter : prefix;
+    }
+    cr_assert_eq(model_build(model, 0, model->count, prefix, page), 0);
 }
 
 #endif

@@ -6,63 +6,12 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "pages.h"
 #include "records.h"
 
 static const struct page_source here = {.file = "data-1.dat"};
 
-/* ---- a sink that keeps the pages ---- */
-
-enum { PAGES_MAX = 2048 };
-
-struct pages {
-    uint8_t *page[PAGES_MAX]; /* owned */
-    struct slice low[PAGES_MAX];
-    uint32_t count;
-    uint32_t begun;
-    uint32_t fail_begin; /* fails when so many were begun; 0: never */
-    uint32_t fail_end;
-};
-
-static int sink_begin(void *context, uint8_t **ret_page)
-{
-    struct pages *pages = context;
-    cr_assert(pages->begun < PAGES_MAX);
-    if (++pages->begun == pages->fail_begin) {
-        return -ENOSPC;
-    }
-    *ret_page = mem_must_alloc(STORE_PAGE_BYTES);
-    memset(*ret_page, 0xee, STORE_PAGE_BYTES);
-    pages->page[pages->count] = *ret_page;
-    return 0;
-}
-
-static int sink_end(void *context, uint8_t *page, struct slice low)
-{
-    struct pages *pages = context;
-    cr_assert_eq(page, pages->page[pages->count]);
-    uint8_t *copy = mem_must_alloc(low.bytes + 1);
-    if (low.bytes > 0) {
-        memcpy(copy, low.data, low.bytes);
-    }
-    pages->low[pages->count++] = slice_of(copy, low.bytes);
-    return pages->count == pages->fail_end ? -EIO : 0;
-}
-
-static void pages_clear(struct pages *pages)
-{
-    for (uint32_t i = 0; i < pages->count; i++) {
-        mem_free(pages->page[i]);
-        mem_free((void *)pages->low[i].data);
-    }
-    *pages = (struct pages){0};
-}
-
-static struct merge_sink sink_of(struct pages *pages)
-{
-    return (struct merge_sink){.context = pages, .begin = sink_begin, .end = sink_end};
-}
-
-/* ---- changes to leaves ---- */
+/* ---- changes ---- */
 
 enum { CHANGES_MAX = MODEL_RECORDS_MAX };
 
@@ -257,7 +206,7 @@ static void merge_once(struct random *random, enum key_style style, struct merge
     pages_clear(&out);
 }
 
-Test(merge, leaves_agree_with_a_sorted_array)
+Test(merge_leaf, agrees_with_a_sorted_array)
 {
     struct merger *merger = mem_must_alloc(sizeof(*merger));
     merger_init(merger);
@@ -305,7 +254,7 @@ static struct merge_result merge_into(struct changes *changes, struct pages *old
     return result;
 }
 
-Test(merge, what_changes_nothing_gives_no_page)
+Test(merge_leaf, what_changes_nothing_gives_no_page)
 {
     static struct changes changes;
     struct pages pages = {0};
@@ -329,7 +278,7 @@ Test(merge, what_changes_nothing_gives_no_page)
     pages_clear(&pages);
 }
 
-Test(merge, a_leaf_that_loses_all_gives_no_page)
+Test(merge_leaf, a_leaf_that_loses_all_gives_no_page)
 {
     static struct changes changes;
     struct pages pages = {0};
@@ -347,7 +296,7 @@ Test(merge, a_leaf_that_loses_all_gives_no_page)
     cr_assert_eq(result.removed, 20);
 }
 
-Test(merge, what_fits_in_one_page_stays_one_and_one_byte_more_is_two)
+Test(merge_leaf, what_fits_in_one_page_stays_one_and_one_byte_more_is_two)
 {
     static struct changes changes;
     struct pages pages = {0};
@@ -365,7 +314,7 @@ Test(merge, what_fits_in_one_page_stays_one_and_one_byte_more_is_two)
     }
 }
 
-Test(merge, a_leaf_that_overflows_is_halved)
+Test(merge_leaf, a_leaf_that_overflows_is_halved)
 {
     static struct changes changes;
     struct pages pages = {0};
@@ -380,7 +329,7 @@ Test(merge, a_leaf_that_overflows_is_halved)
     pages_clear(&pages);
 }
 
-Test(merge, a_big_load_fills_pages_as_asked)
+Test(merge_leaf, a_big_load_fills_pages_as_asked)
 {
     static struct changes changes;
     struct pages pages = {0};
@@ -398,7 +347,7 @@ Test(merge, a_big_load_fills_pages_as_asked)
     pages_clear(&pages);
 }
 
-Test(merge, keys_in_order_give_full_pages)
+Test(merge_leaf, keys_in_order_give_full_pages)
 {
     static struct changes changes;
     struct pages pages = {0};
@@ -425,7 +374,7 @@ Test(merge, keys_in_order_give_full_pages)
     pages_clear(&pages);
 }
 
-Test(merge, underfull_neighbours_are_joined)
+Test(merge_leaf, underfull_neighbours_are_joined)
 {
     static struct changes changes;
     struct pages pages = {0};
@@ -447,7 +396,7 @@ Test(merge, underfull_neighbours_are_joined)
     pages_clear(&pages);
 }
 
-Test(merge, an_extent_that_only_changes_its_expiry_is_not_dead)
+Test(merge_leaf, an_extent_that_only_changes_its_expiry_is_not_dead)
 {
     static struct changes changes;
     struct pages pages = {0};
@@ -467,7 +416,7 @@ Test(merge, an_extent_that_only_changes_its_expiry_is_not_dead)
     pages_clear(&pages);
 }
 
-Test(merge, the_sink_s_error_comes_back)
+Test(merge_leaf, the_sink_s_error_comes_back)
 {
     static struct changes changes;
     static struct merger merger;
@@ -486,249 +435,4 @@ Test(merge, the_sink_s_error_comes_back)
         model_clear(&changes.records);
         pages_clear(&out);
     }
-}
-
-/* ---- branches ---- */
-
-/* The model of a level: children and their lower bounds; the first one's is not a key. */
-struct level {
-    struct slice low[CHANGES_MAX]; /* owned */
-    uint32_t child[CHANGES_MAX];
-    uint32_t count;
-};
-
-static struct slice slice_copy(struct slice from)
-{
-    uint8_t *copy = mem_must_alloc(from.bytes + 1);
-    if (from.bytes > 0) {
-        memcpy(copy, from.data, from.bytes);
-    }
-    return slice_of(copy, from.bytes);
-}
-
-static void level_clear(struct level *level)
-{
-    for (uint32_t i = 0; i < level->count; i++) {
-        mem_free((void *)level->low[i].data);
-    }
-    level->count = 0;
-}
-
-static void level_add(struct level *level, struct slice low, uint32_t child)
-{
-    level->low[level->count] = slice_copy(low);
-    level->child[level->count++] = child;
-}
-
-/* The pages, read from left to right, are this level. */
-static void compare_level(const struct level *level, const struct pages *pages, uint32_t height)
-{
-    static uint8_t key[STORE_KEY_BYTES_MAX];
-    uint32_t at = 0;
-    for (uint32_t p = 0; p < pages->count; p++) {
-        const uint8_t *page = pages->page[p];
-        cr_assert_eq(branch_check(page, &here), 0);
-        cr_assert_eq(page_level(page), height);
-        cr_assert_eq(page_space(page), 7);
-        cr_assert(p == 0 || slice_equal(pages->low[p], level->low[at]));
-        for (uint32_t i = 0; i < branch_count(page); i++, at++) {
-            cr_assert(at < level->count);
-            cr_assert_eq(branch_child(page, i).value, level->child[at]);
-            if (i > 0) {
-                uint32_t bytes = branch_separator_copy(page, i, key);
-                cr_assert(slice_equal(slice_of(key, bytes), level->low[at]));
-            }
-        }
-    }
-    cr_assert_eq(at, level->count);
-}
-
-struct branch_case {
-    struct level before;
-    struct level after;
-    struct model keys; /* distinct separators to draw from */
-    uint32_t key_at;
-    struct branch_change changes[2 * CHANGES_MAX];
-    uint32_t change_count;
-    uint32_t child_next;
-};
-
-static void add_insert(struct branch_case *c, uint32_t behind, struct slice low, bool inherit)
-{
-    c->changes[c->change_count++] = (struct branch_change){
-        .child = behind,
-        .id = {c->child_next},
-        .separator = inherit ? slice_of(NULL, 0) : low,
-    };
-    level_add(&c->after, low, c->child_next++);
-}
-
-/* Keeps, removes, replaces and splits children in turn; every key of the case becomes some bound.
- */
-static void make_branch_case(struct random *random, struct branch_case *c, bool dense)
-{
-    c->change_count = 0;
-    c->child_next = 50000;
-    uint32_t at = 0;
-    while (at < c->keys.count) {
-        struct slice low = at == 0 ? slice_of(NULL, 0) : record_key(c->keys.records[at]);
-        uint32_t child = c->before.count;
-        level_add(&c->before, low, child);
-        at++;
-        uint64_t what = random_below(random, dense ? 6 : 60);
-        if (what < 2) {
-            c->changes[c->change_count++] =
-                (struct branch_change){.child = child, .remove = true, .id = PAGE_ID_NONE};
-        } else {
-            level_add(&c->after, low, child);
-        }
-        if (what == 1) {
-            add_insert(c, child, low, true);
-        }
-        for (; what >= 1 && what < 5 && at < c->keys.count && random_below(random, 3) > 0; at++) {
-            add_insert(c, child, record_key(c->keys.records[at]), false);
-        }
-    }
-}
-
-/* Cuts the level into old pages; what does not fit into MERGE_OLD_MAX pages is an error of the
- * test. */
-static void cut_branches(struct random *random, const struct level *level, struct pages *pages)
-{
-    uint32_t begin = 0;
-    while (begin < level->count) {
-        uint8_t *page;
-        cr_assert(pages->count < MERGE_OLD_MAX);
-        cr_assert_eq(sink_begin(pages, &page), 0);
-        uint32_t share = level->count / (MERGE_OLD_MAX - 2) + 1;
-        uint32_t end = begin + 1 + share / 2 + (uint32_t)random_below(random, share);
-        end = end < level->count ? end : level->count;
-        struct keys_builder builder;
-        struct page_key key = {0};
-        struct branch_layout layout = {.space = 7, .level = 2, .count = end - begin};
-        cr_assert_eq(
-            branch_begin(&builder, page, &layout, &key, (struct page_id){level->child[begin]}), 0);
-        for (uint32_t i = begin + 1; i < end; i++) {
-            key = page_key_of(level->low[i]);
-            cr_assert_eq(branch_add(&builder, &key, (struct page_id){level->child[i]}), 0);
-        }
-        branch_end(&builder);
-        cr_assert_eq(sink_end(pages, page, level->low[begin]), 0);
-        begin = end;
-    }
-}
-
-static void merge_branches_once(struct random *random, enum key_style style, struct merger *merger)
-{
-    static struct branch_case c;
-    static struct record record;
-    struct pages old = {0}, out = {0};
-    uint32_t count = (uint32_t)1 << random_below(random, style == KEYS_LONG ? 4 : 9);
-    count = style == KEYS_DEEP && count > 16 ? 16 : count;
-    for (uint32_t i = 0; i < count; i++) {
-        record.key_bytes = random_key(random, style, record.key);
-        model_put(&c.keys, &record);
-    }
-    make_branch_case(random, &c, random_below(random, 2) == 0);
-    cut_branches(random, &c.before, &old);
-    struct branch_merge merge = {
-        .space = 7,
-        .level = 2,
-        .old_count = old.count,
-        .changes = c.changes,
-        .change_count = c.change_count,
-        .sink = sink_of(&out),
-    };
-    for (uint32_t i = 0; i < old.count; i++) {
-        merge.old[i] = old.page[i];
-        merge.low[i] = old.low[i];
-    }
-    struct merge_result result;
-    cr_assert_eq(branch_merge(merger, &merge, &result), 0);
-    cr_assert_eq(result.unchanged, old.count <= 1 && c.change_count == 0);
-    cr_assert_eq(c.before.count + result.added - result.removed, c.after.count);
-    cr_assert_eq(result.pages, out.count);
-    compare_level(&c.after, result.unchanged ? &old : &out, 2);
-    level_clear(&c.before);
-    level_clear(&c.after);
-    model_clear(&c.keys);
-    pages_clear(&old);
-    pages_clear(&out);
-}
-
-Test(merge, branches_agree_with_a_list)
-{
-    static struct merger merger;
-    struct random random;
-    merger_init(&merger);
-    random_seed(&random, 42);
-    for (uint32_t round = 0; round < 3000; round++) {
-        merge_branches_once(&random, (enum key_style)(round % KEY_STYLES), &merger);
-    }
-}
-
-Test(merge, a_new_root_is_made_of_nothing_but_insertions)
-{
-    static struct merger merger;
-    static struct level level;
-    static struct branch_change changes[3000];
-    static uint8_t bytes[3000][4];
-    struct pages out = {0};
-    merger_init(&merger);
-    for (uint32_t i = 0; i < 3000; i++) {
-        store_be32(bytes[i], i * 1000);
-        changes[i] = (struct branch_change){
-            .id = {i + 1},
-            .separator = slice_of(bytes[i], i == 0 ? 0 : 4),
-        };
-        level_add(&level, changes[i].separator, i + 1);
-    }
-    struct branch_merge merge = {
-        .space = 7,
-        .level = 1,
-        .changes = changes,
-        .change_count = 3000,
-        .sink = sink_of(&out),
-    };
-    struct merge_result result;
-    cr_assert_eq(branch_merge(&merger, &merge, &result), 0);
-    cr_assert(result.pages > 7 && result.pages < 12, "%u", result.pages);
-    compare_level(&level, &out, 1);
-    level_clear(&level);
-    pages_clear(&out);
-}
-
-Test(merge, a_branch_that_loses_all_children_gives_no_page)
-{
-    static struct merger merger;
-    struct pages old = {0}, out = {0};
-    struct level level = {0};
-    struct random random;
-    random_seed(&random, 43);
-    level_add(&level, slice_of(NULL, 0), 5);
-    level_add(&level, slice_cstr("m"), 6);
-    cut_branches(&random, &level, &old);
-    struct branch_change changes[] = {{.child = 0, .remove = true}, {.child = 1, .remove = true}};
-    struct branch_merge merge = {
-        .space = 7,
-        .level = 2,
-        .old = {old.page[0]},
-        .old_count = 1,
-        .changes = changes,
-        .change_count = 2,
-        .sink = sink_of(&out),
-    };
-    struct merge_result result;
-    merger_init(&merger);
-    if (old.count == 2) {
-        merge.old[1] = old.page[1];
-        merge.low[1] = old.low[1];
-        merge.old_count = 2;
-    }
-    cr_assert_eq(branch_merge(&merger, &merge, &result), 0);
-    cr_assert_eq(result.pages, 0);
-    cr_assert_eq(result.removed, 2);
-    cr_assert_not(result.unchanged);
-    level_clear(&level);
-    pages_clear(&old);
 }
