@@ -361,11 +361,11 @@ static int engine_shard_leave(struct shard *shard, void *argument)
     return 0;
 }
 
-/* Everything is in the trees and durable: the next start has nothing to replay. */
-static void engine_mark_clean(struct engine *engine)
+/* Everything below `end` is in the trees and durable: the next start has nothing to replay. */
+static void engine_mark_clean(struct engine *engine, struct lsn end)
 {
     struct super *super = &engine->super;
-    super->log_start = log_durable(engine->log);
+    super->log_start = end;
     super->log_watermark = super->log_start;
     super->clean = true;
     super->clock_high_ms = clock_real_ms();
@@ -392,9 +392,10 @@ void engine_close(struct engine *engine, bool save, shard_stop_fn *before, void 
     }
     gc_stop(engine->gc);
     shard_set_stop(engine->shards, engine_shard_stop, NULL);
+    struct lsn end = log_reserved(engine->log);
     int closed = log_close(engine->log, true);
     if (err == 0 && closed == 0) {
-        engine_mark_clean(engine);
+        engine_mark_clean(engine, end);
     }
     engine->log = NULL;
     engine_free(engine);
