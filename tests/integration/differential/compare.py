@@ -1,0 +1,116 @@
+"""Which replies count as the same.
+
+A reply is the same if its bytes are, or if the line's rule (`~rule`) or the command's says so, or if
+the pair stands in KNOWN, the table of the differences that are meant to be.
+"""
+
+import re
+
+from support.resp import Error
+
+NEAR_MS = 1200 * 1000
+
+
+def _numbers_near(theirs, ours, limit):
+    if not isinstance(theirs, int) or not isinstance(ours, int):
+        return False
+    if theirs <= 0 or ours <= 0:
+        return theirs == ours
+    return abs(theirs - ours) <= limit
+
+
+def near(theirs, ours):
+    """Times in seconds or milliseconds of commands that ran at different moments."""
+    limit = NEAR_MS if isinstance(theirs, int) and theirs > 10 ** 7 else NEAR_MS // 1000
+    return _numbers_near(theirs, ours, limit)
+
+
+def shape(theirs, ours):
+    """The same types all the way down; what is in them depends on the server."""
+    if isinstance(theirs, (list, tuple)):
+        return (isinstance(ours, (list, tuple)) and len(theirs) == len(ours) and
+                all(shape(one, other) for one, other in zip(theirs, ours)))
+    return type(theirs) is type(ours)
+
+
+def kind(theirs, ours):
+    """The same type at the top."""
+    return type(theirs) is type(ours)
+
+
+def _sorted(value):
+    return sorted(value, key=repr) if isinstance(value, list) else value
+
+
+def unordered(theirs, ours):
+    return _sorted(theirs) == _sorted(ours)
+
+
+def scan(theirs, ours):
+    """A whole scan in one reply: cursor 0 and the same keys in any order."""
+    if isinstance(theirs, Error) or isinstance(ours, Error):
+        return theirs == ours
+    return theirs[0] == ours[0] and unordered(theirs[1], ours[1])
+
+
+def error(theirs, ours):
+    """Both refuse, with the same code word; the text after it is our own."""
+    return (isinstance(theirs, Error) and isinstance(ours, Error) and
+            theirs.text.split(b' ')[0] == ours.text.split(b' ')[0])
+
+
+def fields(theirs, ours):
+    """A map, as RESP2 writes it or RESP3, with the same names; values by shape."""
+    def names(value):
+        if value and isinstance(value[0], tuple):
+            return [name for name, _ in value]
+        return value[::2]
+    return isinstance(theirs, list) and isinstance(ours, list) and names(theirs) == names(ours)
+
+
+RULES = {rule.__name__: rule for rule in (near, shape, kind, unordered, scan, error, fields)}
+
+# What depends on the moment, or on the order in a hash table, for every use of a command.
+COMMAND_RULES = {
+    b'TTL': near,
+    b'PTTL': near,
+    b'KEYS': unordered,
+    b'TIME': shape,
+    b'LASTSAVE': shape,
+}
+
+# (command, Redis's reply, our reply, why). Regular expressions over the words, joined by blanks and
+# in capitals, and over the replies' bytes.
+KNOWN = [
+]
+
+
+class Known:
+    """KNOWN, with a note of which entries were met."""
+
+    def __init__(self, table):
+        self.entries = [(re.compile(command.encode(), re.S), re.compile(theirs.encode(), re.S),
+                         re.compile(ours.encode(), re.S), why)
+                        for command, theirs, ours, why in table]
+        self.met = set()
+
+    def allows(self, args, theirs, ours):
+        words = b' '.join(bytes(arg) for arg in args).upper()
+        for index, (command, their_pattern, our_pattern, _) in enumerate(self.entries):
+            if (command.fullmatch(words) and their_pattern.fullmatch(theirs) and
+                    our_pattern.fullmatch(ours)):
+                self.met.add(index)
+                return True
+        return False
+
+    def unmet(self):
+        return [KNOWN[index][0] + ': ' + KNOWN[index][3]
+                for index in range(len(self.entries)) if index not in self.met]
+
+
+def same(line, theirs, ours):
+    """`theirs` and `ours` are (value, bytes)."""
+    if theirs[1] == ours[1]:
+        return True
+    rule = RULES[line.rule] if line.rule else COMMAND_RULES.get(line.args[0].upper())
+    return rule is not None and rule(theirs[0], ours[0])
