@@ -15,6 +15,23 @@
  * padded to the page. An empty value is always inline. Any two records that obey store.h's limits
  * fit in one leaf.
  *
+ * Why heads and not fingerprints (a byte of each key's hash, for equality only). Measured by
+ * tools/bench_leaf: 10 M keys of 16 bytes, values of 100, 34 records a leaf, gcc 12, 2 shared CPUs,
+ * ns per lookup with the value copied out, minimum of 7 passes:
+ *
+ *                                           heads    fingerprints, hash computed
+ *     get, cold leaf, waiting for the last   587      589
+ *     get, cold leaf, 16 prefetched          143      100
+ *     get, leaf in the cache, waiting         27       20
+ *     absent key, cold, waiting              145       83
+ *     lower bound, cold, waiting             265      412
+ *     lower bound, cold, 16 prefetched       110      216
+ *
+ * A get from a leaf comes after a miss in the record table and mostly after a read, whose checksum
+ * left the page in the CPU's cache: 7 ns decide nothing there. Merges, cursors and floors need the
+ * lower bound, which is about twice as fast; and heads cost no space, since the rest leaves these
+ * bytes out, while a fingerprint costs one.
+ *
  * Pure functions over checked pages, any thread. Slices point into the page.
  */
 #ifndef STORE_LEAF_H
