@@ -1,9 +1,5 @@
 /* What the server acts on. conf/eloqstore.conf says the same at greater length; a test compares the
  * two. */
-#include "server/config.h"
-
-#include <string.h>
-
 #include "server/config_table.h"
 
 static const char *const debug_choices[] = {"no", "yes", "local", NULL};

@@ -62,9 +62,9 @@ static int get_there(struct shard *there, void *argument)
     return 0;
 }
 
-static co_fn int door_config_get(void *context, struct slice pattern,
-                                 void (*each)(void *each_context, struct slice name,
-                                              struct slice value),
+typedef void config_each_fn(void *context, struct slice name, struct slice value);
+
+static co_fn int door_config_get(void *context, struct slice pattern, config_each_fn *each,
                                  void *each_context)
 {
     struct config_question question = {.server = context, .pattern = pattern};
@@ -165,6 +165,7 @@ static int apply_on_shard(struct shard *there, void *argument)
     return 0;
 }
 
+/* Every shard takes over what it needs. Suspends. */
 static co_fn void apply(struct server *server, struct shard *shard)
 {
     const struct config *config = server->config;
@@ -177,7 +178,8 @@ static co_fn void apply(struct server *server, struct shard *shard)
     IGNORE(shard_call_all(shard, apply_on_shard, server, 0), "it returns 0");
 }
 
-static int set_there(struct shard *there, void *argument)
+/* Suspends. */
+static co_fn int set_there(struct shard *there, void *argument)
 {
     struct config_order *order = argument;
     struct server *server = order->server;
@@ -247,7 +249,8 @@ static co_fn int write_all(struct shard *shard, const char *path, const struct b
     return err < 0 ? err : closed;
 }
 
-static int sync_folder_of(struct shard *shard, const char *path)
+/* Suspends. */
+static co_fn int sync_folder_of(struct shard *shard, const char *path)
 {
     char folder[CONFIG_PATH_BYTES];
     (void)snprintf(folder, sizeof(folder), "%s", path);
@@ -294,7 +297,8 @@ struct rewrite_order {
     char *error;
 };
 
-static int rewrite_there(struct shard *there, void *argument)
+/* Suspends. */
+static co_fn int rewrite_there(struct shard *there, void *argument)
 {
     struct rewrite_order *order = argument;
     struct server *server = order->server;

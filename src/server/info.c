@@ -194,7 +194,8 @@ struct info_order {
     struct buffer *text;
 };
 
-static int write_there(struct shard *there, void *argument)
+/* Suspends. */
+static co_fn int write_there(struct shard *there, void *argument)
 {
     struct info_order *order = argument;
     struct server *server = order->server;
