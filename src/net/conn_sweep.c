@@ -13,11 +13,13 @@ static bool conn_older(int64_t now_ns, int64_t since_ns, uint32_t seconds)
 static void conn_sweep(struct net *net, struct conn *conn, int64_t now_ns)
 {
     const struct net_limits *limits = &net->limits;
-    bool idle = conn->holds == 0 && !conn->waiting && conn_unsent_bytes(conn) == 0;
+    bool working = conn->holds > 0 || conn->waiting;
+    bool idle = !working && conn_unsent_bytes(conn) == 0;
+    bool ending = !working && (conn->finishing || conn->ended);
     if (conn->closing) {
         return;
     }
-    if ((conn->finishing || conn->ended) && conn_older(now_ns, conn->active_ns, CONN_LINGER_S)) {
+    if (ending && conn_older(now_ns, conn->active_ns, CONN_LINGER_S)) {
         conn_close(conn);
     } else if (idle && conn_older(now_ns, conn->active_ns, limits->idle_timeout_s)) {
         LOGGER_VERBOSE("Closing idle client: id=%llu", (unsigned long long)conn->id);

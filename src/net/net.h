@@ -43,8 +43,9 @@ struct net_handlers {
     /* A new connection: returns the callee's state for it (conn_user), NULL to refuse. */
     void *(*on_open)(void *context, struct conn *conn);
     /* Parsed commands, in order. Returns how many it has taken, from the first on. Slices live
-     * until it returns. It is called again for the rest only after conn_resume (or, when all were
-     * taken, with the next ones). */
+     * until it returns. It is called again for the rest only after conn_resume, or when an output
+     * that was full has drained (and may leave them again); when all were taken, with the next
+     * ones. Commands may still come after the peer has ended its side. */
     uint32_t (*on_commands)(void *context, struct conn *conn, const struct net_command *commands,
                             uint32_t count);
     /* No more commands will come and none is under way: frees the user state. */
@@ -60,16 +61,21 @@ struct net_handlers {
 
 /* Changeable at run time; one copy per shard, written on the shard (net_set_limits). */
 struct net_limits {
-    uint64_t bulk_bytes_max;    /* proto-max-bulk-len */
-    uint64_t query_bytes_max;   /* client-query-buffer-limit */
-    uint64_t output_hard_bytes; /* client-output-buffer-limit normal; 0: none */
+    uint64_t bulk_bytes_max;  /* proto-max-bulk-len: above it a protocol error */
+    uint64_t query_bytes_max; /* client-query-buffer-limit: of one half-received command */
+    /* client-output-buffer-limit normal: closes. Counts what is copied, not what is sent from where
+     * it is. 0: none. */
+    uint64_t output_hard_bytes;
     uint64_t output_soft_bytes;
     uint32_t output_soft_seconds;
-    uint64_t output_pause_bytes; /* stop executing for a connection with so much unsent */
-    uint32_t idle_timeout_s;     /* timeout; 0: never */
-    uint32_t keepalive_s;        /* tcp-keepalive */
-    uint32_t request_timeout_s;  /* a half-received command must go on within; 0: never */
-    uint32_t auth_timeout_s;
+    /* Stops executing for a connection with so much unsent, of either kind. It goes on when half of
+     * that is sent. A client that goes on writing requests and reads nothing is stuck then, until
+     * the soft limit ends it: so this is meant to stand above the soft limit. */
+    uint64_t output_pause_bytes;
+    uint32_t idle_timeout_s;    /* timeout; 0: never */
+    uint32_t keepalive_s;       /* tcp-keepalive */
+    uint32_t request_timeout_s; /* a half-received command must go on within; 0: never */
+    uint32_t auth_timeout_s;    /* unauthenticated for longer: closed; 0: never */
 };
 struct net_limits net_limits_default(void);
 
