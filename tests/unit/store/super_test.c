@@ -11,6 +11,8 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/logger.h"
+#include "base/mem.h"
+#include "io/file_disk.h"
 
 enum { BLOCK = 4096, FILE_SIZE = 2 * BLOCK };
 
@@ -316,4 +318,121 @@ Test(super, a_newer_copy_is_refused_even_if_an_older_one_could_be_read)
         cr_assert_eq(super_read(dir, &read), ERR_VERSION);
         save(good, FILE_SIZE);
     }
+}
+
+/* ---- a disk that fails ---- */
+
+static struct file_disk failing_disk;
+static int calls_left; /* before one fails; all later ones work */
+
+static bool fails_now(void)
+{
+    return calls_left-- == 0;
+}
+
+static int failing_open(const char *name, int flags, uint32_t mode)
+{
+    return fails_now() ? -EIO : file_disk_system.open(name, flags, mode);
+}
+
+/* Half of it arrives. */
+static int64_t failing_write(int fd, const void *data, size_t bytes, uint64_t offset)
+{
+    if (fails_now()) {
+        cr_assert(file_disk_system.write(fd, data, bytes / 2, offset) > 0);
+        return -EIO;
+    }
+    return file_disk_system.write(fd, data, bytes, offset);
+}
+
+static int failing_sync_all(int fd)
+{
+    return fails_now() ? -EIO : file_disk_system.sync_all(fd);
+}
+
+static int failing_sync_data(int fd)
+{
+    return fails_now() ? -EIO : file_disk_system.sync_data(fd);
+}
+
+static int failing_close(int fd)
+{
+    int err = file_disk_system.close(fd);
+    return fails_now() ? -EIO : err;
+}
+
+static int failing_rename(const char *from, const char *to)
+{
+    return fails_now() ? -EIO : file_disk_system.rename(from, to);
+}
+
+static void fail_call(int number)
+{
+    failing_disk = file_disk_system;
+    failing_disk.open = failing_open;
+    failing_disk.write = failing_write;
+    failing_disk.sync_all = failing_sync_all;
+    failing_disk.sync_data = failing_sync_data;
+    failing_disk.close = failing_close;
+    failing_disk.rename = failing_rename;
+    calls_left = number;
+    file_set_disk(&failing_disk);
+}
+
+Test(super, a_creation_that_fails_leaves_nothing_or_all)
+{
+    struct super super, read;
+    char left_over[128];
+    snprintf(left_over, sizeof(left_over), "%s.new", path);
+    int err = -EIO;
+    for (int number = 0; err != 0; number++) {
+        cr_assert(number < 20);
+        fail_call(number);
+        err = super_create(dir, 64, 16, 1 << 24, &super);
+        file_set_disk(NULL);
+        cr_assert(err == 0 || err == -EIO);
+        int read_err = super_read(dir, &read);
+        cr_assert(read_err == 0 || (err != 0 && read_err == -ENOENT));
+        unlink(left_over);
+        unlink(path);
+    }
+}
+
+Test(super, a_write_that_fails_leaves_a_whole_copy_and_can_be_repeated)
+{
+    struct super super, read;
+    make(&super);
+    int err = -EIO;
+    for (int number = 0; err != 0; number++) {
+        uint64_t generation = super.generation;
+        cr_assert(number < 20);
+        super.epoch++;
+        fail_call(number);
+        err = super_write(dir, &super);
+        file_set_disk(NULL);
+        cr_assert(err == 0 || err == -EIO);
+        cr_assert_eq(super.generation, generation + (err == 0));
+        cr_assert_eq(super_read(dir, &read), 0);
+        cr_assert(read.generation == generation || read.generation == generation + 1);
+    }
+    compare(&super, &read);
+}
+
+Test(super, memory_that_is_out_is_an_error_and_changes_nothing)
+{
+    struct super super, read;
+    make(&super);
+    uint64_t generation = super.generation;
+    for (uint64_t n = 1; n <= 2; n++) {
+        mem_fail_after(n, false);
+        cr_assert_eq(super_read(dir, &read), ERR_MEMORY);
+        mem_fail_after(n, false);
+        cr_assert_eq(super_write(dir, &super), ERR_MEMORY);
+        cr_assert_eq(super.generation, generation);
+    }
+    mem_fail_after(3, false);
+    cr_assert_eq(super_create(dir, 64, 16, 1 << 24, &read), ERR_MEMORY);
+    mem_fail_after(0, false);
+    cr_assert_eq(super_read(dir, &read), 0);
+    compare(&super, &read);
 }
