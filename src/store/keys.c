@@ -179,6 +179,12 @@ struct page_key keys_get(const uint8_t *page, uint32_t index)
     return key;
 }
 
+uint32_t keys_bytes(const uint8_t *page, uint32_t index)
+{
+    ASSERT(index < page_keys(page));
+    return page_prefix_bytes(page) + suffix_at(page, index).bytes;
+}
+
 static inline struct slice run_of(const struct page_key *key, uint32_t run)
 {
     return run == 0 ? key->prefix : run == 1 ? slice_of(key->head, key->head_bytes) : key->rest;

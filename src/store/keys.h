@@ -71,6 +71,9 @@ int page_key_compare(const struct page_key *a, const struct page_key *b);
 /* Key `index` of a checked page, index < page_keys. */
 struct page_key keys_get(const uint8_t *page, uint32_t index);
 
+/* Its length. */
+uint32_t keys_bytes(const uint8_t *page, uint32_t index);
+
 /* The first key that is not below `key` (page_keys if there is none); *ret_found: it is equal. */
 uint32_t keys_find(const uint8_t *page, struct slice key, bool *ret_found);
 

@@ -121,8 +121,12 @@ static int check_record(const uint8_t *page, uint32_t index, const struct page_s
     if (info & INFO_EXPIRY && load_le64(at + bytes - EXPIRY_BYTES) == 0) {
         return corrupt_record(source, index, "its expiry is zero");
     }
+    uint32_t value_bytes = item.end - item.offset - bytes;
     if (info & INFO_EXTENT) {
-        return check_extent(at + bytes, item.end - item.offset - bytes, index, source);
+        return check_extent(at + bytes, value_bytes, index, source);
+    }
+    if (keys_bytes(page, index) + value_bytes > STORE_INLINE_BYTES_MAX) {
+        return corrupt_record(source, index, "it is too large");
     }
     return 0;
 }

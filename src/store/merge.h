@@ -6,8 +6,8 @@
  *
  *   - what fits in one page stays one page;
  *   - else pages get split_fill percent, evenly, so that no small one is left over;
- *   - if everything new lies behind the last old key, pages get append_fill percent, and the last
- *     one what is left: loads in key order give full pages.
+ *   - if everything new lies behind the last old key (child), pages get append_fill percent, and
+ * the last one what is left: loads in key order give full pages.
  *
  * Several old pages, neighbours in order, may be given to one merge: so underfull ones are joined.
  * A merge that removes everything hands out no page. One that changes nothing hands out none either
@@ -34,7 +34,7 @@ enum {
     MERGE_APPEND_FILL_DEFAULT = 95,
     MERGE_FILL_MIN = 50,
     MERGE_OLD_MAX = 8,      /* old pages of one merge */
-    MERGE_ITEMS_MAX = 1024, /* looked ahead: two pages of the smallest records */
+    MERGE_ITEMS_MAX = 1024, /* looked ahead: more than a page of the smallest records */
 };
 
 /* Where finished pages go. A negative return ends the merge, which returns it. */
@@ -57,7 +57,7 @@ struct merge_result {
 
 /* What a merge still has to place: a record or a child, by where it is found. */
 struct merge_item {
-    uint32_t source; /* merge_old_source(page, index), or a change's index */
+    uint32_t source; /* old: number of the old page << 16 | index in it; else a change's index */
     uint16_t key_bytes;
     uint16_t common; /* bytes shared with the key before it */
     uint16_t body;   /* bytes beside the key's own */

@@ -18,6 +18,7 @@ struct branch_run {
     uint32_t child;
     struct page_key last; /* the lower bound pushed last */
     bool started;
+    bool grown; /* a child was inserted: run.append is decided */
 };
 
 /* The lower bound of child `index` of old page `page`. Of the very first child nobody asks for it.
@@ -155,6 +156,10 @@ static int apply(struct branch_run *branch, uint32_t index)
     }
     TRY(push_old_until(branch, (uint64_t)change->child + 1));
     ASSERT(!page_id_is_none(change->id));
+    if (!branch->grown) {
+        branch->run.append = merge->old_count > 0 && branch->page == merge->old_count;
+        branch->grown = true;
+    }
     branch->result.added++;
     struct merge_item item = {.source = index};
     return push(branch, &item);

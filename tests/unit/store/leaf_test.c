@@ -216,6 +216,21 @@ Test(leaf, a_record_that_makes_no_sense_is_refused, .init = quiet)
     cr_assert_eq(check_with(57, STORE_VALUE_BYTES_MAX + 1ul, 8), ERR_CORRUPT);
 }
 
+Test(leaf, a_record_larger_than_any_that_was_put_is_refused, .init = quiet)
+{
+    static uint8_t value[STORE_INLINE_BYTES_MAX];
+    uint8_t page[STORE_PAGE_BYTES];
+    struct keys_builder builder;
+    struct page_key key = page_key_of(slice_cstr("k"));
+    struct leaf_entry entry = {.value = slice_of(value, STORE_INLINE_BYTES_MAX - 1)};
+    cr_assert_eq(leaf_begin(&builder, page, 7, 1, 0, &key), 0);
+    cr_assert_eq(leaf_add(&builder, &key, &entry), 0);
+    leaf_end(&builder);
+    cr_assert_eq(leaf_check(page, &here), 0);
+    store_le16(page + PAGE_AT_CONTENT_END, (uint16_t)(page_bytes_used(page) + 1));
+    cr_assert_eq(leaf_check(page, &here), ERR_CORRUPT);
+}
+
 /* Uses everything of a page that passed its checks. */
 static uint64_t use_all(struct random *random, const uint8_t *page)
 {

@@ -253,3 +253,46 @@ Test(merge_branch, a_branch_that_loses_all_children_gives_no_page)
     level_clear(&level);
     pages_clear(&old);
 }
+
+Test(merge_branch, children_that_come_in_order_give_full_branches)
+{
+    static struct merger merger;
+    struct pages last = {0};
+    uint8_t bytes[4];
+    uint32_t full = 0;
+    merger_init(&merger);
+    for (uint32_t child = 0; child < 3000; child++) {
+        struct branch_change change = {
+            .child = last.count > 0 ? branch_count(last.page[0]) - 1 : 0,
+            .id = {child},
+            .separator = slice_of(bytes, child > 0 ? 4 : 0),
+        };
+        struct pages out = {0};
+        struct branch_merge merge = {
+            .space = 7,
+            .level = 1,
+            .old_count = last.count,
+            .old = {last.count > 0 ? last.page[0] : NULL},
+            .changes = &change,
+            .change_count = 1,
+            .sink = sink_of(&out),
+        };
+        struct merge_result result;
+        store_be32(bytes, child);
+        cr_assert_eq(branch_merge(&merger, &merge, &result), 0);
+        cr_assert(out.count == 1 || out.count == 2);
+        pages_clear(&last);
+        last = out;
+        if (out.count == 2) {
+            cr_assert(page_bytes_used(out.page[0]) > STORE_PAGE_BYTES * 9 / 10);
+            full++;
+            mem_free(out.page[0]);
+            mem_free((void *)out.low[0].data);
+            last.page[0] = out.page[1];
+            last.low[0] = out.low[1];
+            last.count = 1;
+        }
+    }
+    cr_assert(full > 5);
+    pages_clear(&last);
+}

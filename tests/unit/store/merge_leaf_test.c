@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/logger.h"
 #include "base/mem.h"
 #include "pages.h"
 #include "records.h"
@@ -435,4 +436,57 @@ Test(merge_leaf, the_sink_s_error_comes_back)
         model_clear(&changes.records);
         pages_clear(&out);
     }
+}
+
+/* Pages that the builder would not make, but the checks let through. */
+Test(merge_leaf, a_checked_page_of_any_content_can_be_merged)
+{
+    static struct model model;
+    static struct changes changes;
+    static struct merger merger;
+    struct random random;
+    random_seed(&random, 44);
+    merger_init(&merger);
+    logger_set_level(LOGGER_LEVEL_NOTHING);
+    uint32_t merged = 0;
+    for (uint32_t round = 0; round < 4000; round++) {
+        if (round % 20 == 0) {
+            enum key_style style = (enum key_style)(round / 20 % KEY_STYLES);
+            uint32_t count = 1 + (uint32_t)random_below(&random, 40);
+            model_clear(&model);
+            make_changes(&random, style, count, 60, &model, &changes);
+            for (uint32_t i = 0; i < changes.records.count; i++) {
+                model_put(&model, changes.records.records[i]);
+            }
+            make_changes(&random, style, 3, 60, &model, &changes);
+        }
+        uint8_t page[STORE_PAGE_BYTES];
+        uint32_t end = model.count;
+        while (model_build(&model, 0, end, model_common(&model, 0, end), page) < 0) {
+            end--;
+        }
+        for (uint64_t i = random_below(&random, 3); i > 0; i--) {
+            uint64_t at = PAGE_AT_KEYS + random_below(&random, 300);
+            page[at] ^= (uint8_t)(at < 26 || at >= 32 ? 1 << random_below(&random, 8) : 0);
+        }
+        uint32_t used = page_bytes_used(page);
+        if (used < PAGE_HEADER_BYTES || used > STORE_PAGE_BYTES ||
+            page_prefix_bytes(page) > STORE_KEY_BYTES_MAX || leaf_check(page, &here) < 0) {
+            continue;
+        }
+        struct pages out = {0};
+        struct merge_result result;
+        struct leaf_merge merge = merge_of(&changes, &out);
+        merge.old[0] = page;
+        merge.old_count = 1;
+        cr_assert_eq(leaf_merge(&merger, &merge, &result), 0);
+        for (uint32_t i = 0; i < out.count; i++) {
+            cr_assert_eq(leaf_check(out.page[i], &here), 0);
+        }
+        pages_clear(&out);
+        merged++;
+    }
+    cr_assert(merged > 1000, "%u", merged);
+    model_clear(&model);
+    model_clear(&changes.records);
 }
