@@ -249,8 +249,8 @@ static co_fn int write_all(struct shard *shard, const char *path, const struct b
     return err < 0 ? err : closed;
 }
 
-/* Suspends. */
-static co_fn int sync_folder_of(struct shard *shard, const char *path)
+/* Suspends. Not inlined: two paths would be too much for one frame. */
+static __attribute__((noinline)) co_fn int sync_folder_of(struct shard *shard, const char *path)
 {
     char folder[CONFIG_PATH_BYTES];
     (void)snprintf(folder, sizeof(folder), "%s", path);
