@@ -56,8 +56,8 @@ enum {
     FILE_POS_PAGE_BITS = 24,
     FILE_POS_PAGES_MAX = 1 << FILE_POS_PAGE_BITS, /* pages of one file */
 };
-#define FILE_POS_FILE_MAX ((UINT64_C(1) << (64 - FILE_POS_PAGE_BITS)) - 2) /* largest file number \
-                                                                            */
+/* The largest file number. */
+#define FILE_POS_FILE_MAX ((UINT64_C(1) << (64 - FILE_POS_PAGE_BITS)) - 2)
 
 static inline struct file_pos file_pos_make(uint64_t file, uint32_t page)
 {
@@ -152,8 +152,8 @@ static inline uint32_t page_bytes_used(const uint8_t *page)
     return load_le16(page + PAGE_AT_CONTENT_END);
 }
 
-/* The seed for whatever lies at `pos`: pages, and extents (by their first page). Never 0-cost to
- * forge, but not a secret: it tells accidents, not attackers. */
+/* The seed for whatever lies at `pos`: pages, and extents (by their first page). Not a secret: it
+ * tells accidents, not attackers. */
 uint64_t page_seed(uint64_t store_id, uint32_t partition, struct file_pos pos);
 
 /* Names a finished page: builders leave the id open, since it is the tree that hands ids out. */
