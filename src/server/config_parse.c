@@ -56,32 +56,41 @@ static int apply_save(struct config_reading *reading, const struct slice *words,
 {
     const struct config_value *value = &reading->config->values[DIRECTIVE_SAVE];
     bool begins = !value->given || value->text[0] == '\0' || (count == 1 && words[0].bytes == 0);
-    struct buffer storage;
-    struct slice all[CONFIG_WORDS_MAX * 2];
-    int before = 0;
-    buffer_init(&storage, CONFIG_TEXT_BYTES_MAX);
-    if (!begins) {
-        before = quote_split(slice_cstr(value->text), all, CONFIG_WORDS_MAX, &storage);
+    if (begins) {
+        return config_set(reading->config, DIRECTIVE_SAVE, words, count, error);
     }
+    struct slice *all = mem_alloc(CONFIG_WORDS_MAX * 2 * sizeof(*all));
+    if (all == NULL) {
+        return ERR_MEMORY;
+    }
+    struct buffer storage;
+    buffer_init(&storage, CONFIG_TEXT_BYTES_MAX);
+    int before = quote_split(slice_cstr(value->text), all, CONFIG_WORDS_MAX, &storage);
     int err = before;
     if (before >= 0) {
         memcpy(all + before, words, count * sizeof(*words));
         err = config_set(reading->config, DIRECTIVE_SAVE, all, (uint32_t)before + count, error);
     }
     buffer_deinit(&storage);
+    mem_free(all);
+    return err;
+}
+
+static int apply_include(struct config_reading *reading, const struct slice *words, uint32_t count)
+{
+    if (count != 2) {
+        return fail_unknown(reading, words[0]);
+    }
+    char *path = slice_dup_cstr(words[1]);
+    int err = path != NULL ? read_file(reading, path) : ERR_MEMORY;
+    mem_free(path);
     return err;
 }
 
 static int apply_words(struct config_reading *reading, const struct slice *words, uint32_t count)
 {
     if (slice_equal_nocase_cstr(words[0], "include")) {
-        char path[CONFIG_PATH_BYTES];
-        if (count != 2 || words[1].bytes >= sizeof(path)) {
-            return fail_unknown(reading, words[0]);
-        }
-        memcpy(path, words[1].data, words[1].bytes);
-        path[words[1].bytes] = '\0';
-        return read_file(reading, path);
+        return apply_include(reading, words, count);
     }
     int index = directive_find(words[0]);
     if (index < 0) {
