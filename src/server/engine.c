@@ -214,6 +214,8 @@ static co_fn int engine_shard_create(struct engine_shard *here)
                          engine->fresh);
 }
 
+/* An error is kept for engine_start_shards: the other shards have to be taken down, too, and a
+ * start that fails leaves no shard to do that on. Suspends. */
 static co_fn int engine_shard_start(struct shard *shard, void *argument)
 {
     struct engine *engine = argument;
@@ -222,12 +224,12 @@ static co_fn int engine_shard_start(struct shard *shard, void *argument)
     here->shard = shard;
     atomic_store(&here->low_lsn, engine->super.log_start.value);
     shard_set_slot(shard, SHARD_SLOT_SERVER, here);
-    int err = engine_shard_create(here);
-    if (err < 0) {
-        LOGGER_WARNING("shard %u can't start: %s", shard_id(shard), error_text(err));
+    here->error = engine_shard_create(here);
+    if (here->error < 0) {
+        LOGGER_WARNING("shard %u can't start: %s", shard_id(shard), error_text(here->error));
         engine_shard_destroy(here);
     }
-    return err;
+    return 0;
 }
 
 static int engine_shard_go(struct shard *shard, void *argument)
@@ -250,6 +252,27 @@ static co_fn void engine_shard_stop(struct shard *shard, void *argument)
 }
 
 /* ---- opening ---- */
+
+static int engine_start_shards(struct engine *engine)
+{
+    const struct engine_options *options = &engine->options;
+    struct shard_options shard_options = shard_options_default();
+    shard_options.io.backend = options->io_backend;
+    shard_options.io.lock_fd = engine->lock_fd;
+    int err = shard_set_start(options->shards, &shard_options, engine_shard_start, engine,
+                              &engine->shards);
+    if (err < 0) {
+        LOGGER_WARNING("can't start %u shards: %s", options->shards, error_text(err));
+        return err;
+    }
+    for (uint32_t i = 0; err == 0 && i < options->shards; i++) {
+        err = engine->shard_states[i].error;
+    }
+    if (err < 0) {
+        shard_set_stop(engine->shards, engine_shard_stop, NULL);
+    }
+    return err;
+}
 
 static int engine_prepare(struct engine *engine)
 {
@@ -302,11 +325,7 @@ int engine_open(const struct engine_options *options, struct engine **ret_engine
         engine_free(engine);
         return err;
     }
-    struct shard_options shard_options = shard_options_default();
-    shard_options.io.backend = options->io_backend;
-    shard_options.io.lock_fd = engine->lock_fd;
-    err = shard_set_start(options->shards, &shard_options, engine_shard_start, engine,
-                          &engine->shards);
+    err = engine_start_shards(engine);
     if (err < 0) {
         engine_free(engine);
         return err;

@@ -53,6 +53,7 @@ struct engine_shard {
     struct store *store;
     struct log_writer *writer;
     struct keyspace *keyspace;
+    int error; /* of the start */
     struct shard_timer low_timer;
     _Atomic uint64_t low_lsn; /* published for the gc thread */
 };

@@ -31,7 +31,6 @@ static void setup(void)
     options.partitions = 4;
     options.io_backend = backend();
     options.log_segment_bytes = 1 << 20;
-    options.lock_timeout_ms = 0;
 }
 
 static void teardown(void)
@@ -134,6 +133,7 @@ Test(engine, a_directory_in_use_is_refused)
 {
     struct engine *engine = open_engine();
     struct engine *other;
+    options.lock_timeout_ms = 0;
     cr_expect_eq(engine_open(&options, &other), ERR_LOCKED);
     engine_close(engine, true, NULL, NULL);
 }
