@@ -130,6 +130,9 @@ static void landed(struct io_op *op)
 static void submit_or_fail(struct io *io, struct io_op *op)
 {
     struct fault *fault = &vtable_world->fault;
+    if (op->kind == IO_WRITE && op->bytes > vtable_world->write_bytes_max) {
+        vtable_world->write_bytes_max = op->bytes;
+    }
     bool counts = fault->nth != 0 && (fault->kinds >> op->kind & 1) != 0 &&
                   (fault->path == NULL || op_is_on(op, fault->path));
     fault->seen += counts;

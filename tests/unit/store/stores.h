@@ -68,6 +68,7 @@ struct world {
     bool unlink_disposed;        /* dispose really removes the file */
     uint32_t disposed_count;
     char *disposed[WORLD_DISPOSED_MAX]; /* paths, in order */
+    uint32_t write_bytes_max;           /* the longest write so far */
     int failures;                       /* calls of on_failure */
     int failure;
 };
