@@ -263,6 +263,19 @@ void rig_test(rig_body *body)
     rig_deinit(&rig);
 }
 
+void rig_test_restarted(rig_body *before, enum rig_close how, rig_body *after)
+{
+    struct rig rig;
+    rig_init(&rig, 1);
+    rig_open(&rig);
+    rig_run(&rig, 0, before, &rig);
+    rig_close(&rig, how);
+    rig_open(&rig);
+    rig_run(&rig, 0, after, &rig);
+    rig_close(&rig, RIG_CRASH);
+    rig_deinit(&rig);
+}
+
 void rig_fork(const struct rig *rig, struct rig *copy)
 {
     *copy = *rig;

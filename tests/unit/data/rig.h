@@ -96,6 +96,8 @@ void rig_run(struct rig *rig, uint32_t shard, rig_body *body, void *argument);
 
 /* init, open, body on shard 0, close, deinit. */
 void rig_test(rig_body *body);
+/* The same with a restart between two bodies: the second one finds no page in memory. */
+void rig_test_restarted(rig_body *before, enum rig_close how, rig_body *after);
 
 /* Opens a copy of the directory as it is now, as after a crash at this moment, in `copy`. */
 void rig_fork(const struct rig *rig, struct rig *copy);
