@@ -354,3 +354,30 @@ int socket_ask(const char *address, uint16_t port, const char *request, char *re
     (void)close(fd);
     return err;
 }
+
+/* ---- telling ---- */
+
+int socket_notify(const char *path, const char *text)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t bytes = strlen(path);
+    if (bytes == 0 || bytes >= sizeof(address.sun_path)) {
+        return -ENAMETOOLONG;
+    }
+    memcpy(address.sun_path, path, bytes);
+    if (path[0] == '@') {
+        address.sun_path[0] = '\0';
+    }
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    /* The length tells where an abstract name ends. */
+    socklen_t address_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + bytes);
+    int err =
+        sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, address_bytes) < 0
+            ? -errno
+            : 0;
+    (void)close(fd);
+    return err;
+}

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -111,6 +112,20 @@ static void remove_pid_file(const char *path)
     }
 }
 
+/* What a service manager wants to know, if there is one that asked to be told. */
+static void notify(const struct config *config, const char *text)
+{
+    const char *mode = config_text(config, DIRECTIVE_SUPERVISED);
+    const char *path = getenv("NOTIFY_SOCKET");
+    if (path == NULL || (strcmp(mode, "systemd") != 0 && strcmp(mode, "auto") != 0)) {
+        return;
+    }
+    int err = socket_notify(path, text);
+    if (err < 0) {
+        LOGGER_WARNING("can't tell the service manager at %s: %s", path, error_text(err));
+    }
+}
+
 /* ---- signals ---- */
 
 static sigset_t awaited_signals(void)
@@ -198,8 +213,8 @@ static void announce(const struct server *server)
     const struct config *config = server->config;
     const struct engine_options *options = engine_options(server->engine);
     LOGGER_NOTICE("Running in standalone mode. Port: %u PID: %d", server->cmd.port, (int)getpid());
-    LOGGER_NOTICE("Data in %s: %u partitions on %u shards, log %s, memory %llu MB", server->dir,
-                  server->cmd.partitions, server->cmd.shards,
+    LOGGER_NOTICE("Data in %s: %u partitions on %u shards by %s, log %s, memory %llu MB",
+                  server->dir, server->cmd.partitions, server->cmd.shards, server->io_name,
                   options->log_enabled ? config_text(config, DIRECTIVE_APPENDFSYNC) : "off",
                   (unsigned long long)(options->memory_bytes >> 20));
     LOGGER_WARNING("Server initialized");
@@ -208,6 +223,7 @@ static void announce(const struct server *server)
                       config_text(config, DIRECTIVE_UNIXSOCKET));
     }
     LOGGER_NOTICE("Ready to accept connections tcp");
+    notify(config, "READY=1\nSTATUS=Ready to accept connections\n");
 }
 
 static void stop(struct server *server, bool save)
@@ -217,6 +233,7 @@ static void stop(struct server *server, bool save)
                    config_text(server->config, DIRECTIVE_UNIXSOCKET));
     let_interrupt_end_us();
     LOGGER_NOTICE("User requested shutdown...");
+    notify(server->config, "STOPPING=1\n");
     if (save) {
         LOGGER_NOTICE("Saving the final checkpoint before exiting.");
     }

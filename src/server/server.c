@@ -59,6 +59,7 @@ static int shard_open(struct shard *shard, void *argument)
     }
     cmd_shard_set_net(here, net);
     net_attach_shared(net, server->net_shared);
+    server->io_name = io_name(shard_io(shard));
     server->shards[shard_id(shard)].net = net;
     shard_sample(shard, &server->shards[shard_id(shard)].timer);
     return 0;

@@ -39,6 +39,7 @@ struct server {
     struct engine *engine;
     struct net_shared *net_shared;
     struct cmd_server cmd;
+    const char *io_name;           /* of the body that was chosen */
     struct listen_sockets sockets; /* until the nets have taken them over */
     struct co_mutex config_mutex;  /* shard 0's: one CONFIG SET or REWRITE at a time */
     char dir[CONFIG_PATH_BYTES];   /* the engine borrows it; `config` is replaced by CONFIG SET */

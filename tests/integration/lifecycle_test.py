@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import time
 
 import harness
 from harness import Server, check_equal, check_in, check_match
@@ -143,7 +145,6 @@ def test_the_log_file_is_opened_again_on_hangup(program, folder):
 
 
 def wait_for_file(path, text):
-    import time
     end = time.monotonic() + harness.START_TIMEOUT_S
     while True:
         if os.path.exists(path):
@@ -162,6 +163,21 @@ def test_the_pid_file_is_there_while_the_server_runs(program, folder):
             check_equal(file.read(), f'{server.process.pid}\n')
         check_equal(server.stop(), 0)
     check_equal(os.path.exists(path), False)
+
+
+def test_the_service_manager_is_told(program, folder):
+    path = folder + '/notify'
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(60)
+        os.environ['NOTIFY_SOCKET'] = path
+        try:
+            with Server(program, folder, '--supervised', 'systemd') as server:
+                check_in('READY=1', manager.recv(1000).decode())
+                check_equal(server.stop(), 0)
+                check_in('STOPPING=1', manager.recv(1000).decode())
+        finally:
+            del os.environ['NOTIFY_SOCKET']
 
 
 harness.main(globals())

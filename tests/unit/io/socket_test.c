@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -274,4 +276,51 @@ Test(socket, ask_of_nobody_is_an_error)
     cr_assert_eq(socket_ask("127.0.0.1", port, "PING\r\n", reply, sizeof(reply)), -ECONNREFUSED);
     cr_assert_str_eq(reply, "");
     cr_assert_eq(socket_ask("nowhere", port, "PING\r\n", reply, sizeof(reply)), -EINVAL);
+}
+
+/* ---- telling ---- */
+
+Test(socket, notify_sends_one_datagram)
+{
+    char path[] = "/tmp/socket_test-XXXXXX";
+    cr_assert_not_null(mkdtemp(path));
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", path);
+    cr_expect_eq(socket_notify(address.sun_path, "READY=1"), -ENOENT);
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    cr_expect_eq(socket_notify(address.sun_path, "READY=1"), 0);
+    char text[16];
+    cr_assert_eq(recv(fd, text, sizeof(text), 0), 7);
+    cr_expect_arr_eq(text, "READY=1", 7);
+    (void)close(fd);
+    (void)unlink(address.sun_path);
+    (void)rmdir(path);
+}
+
+Test(socket, notify_knows_abstract_names)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char name[32];
+    int bytes = snprintf(name, sizeof(name), "@socket_test-%d", (int)getpid());
+    memcpy(address.sun_path + 1, name + 1, (size_t)bytes - 1);
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&address,
+                      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)bytes)),
+                 0);
+    cr_expect_eq(socket_notify(name, "READY=1"), 0);
+    char text[16];
+    cr_expect_eq(recv(fd, text, sizeof(text), 0), 7);
+    (void)close(fd);
+}
+
+Test(socket, notify_refuses_what_is_no_path)
+{
+    char path[200];
+    memset(path, 'x', sizeof(path) - 1);
+    path[sizeof(path) - 1] = '\0';
+    cr_expect_eq(socket_notify("", "READY=1"), -ENAMETOOLONG);
+    cr_expect_eq(socket_notify(path, "READY=1"), -ENAMETOOLONG);
 }
