@@ -66,11 +66,6 @@ co_fn static int batch_check(const struct store_batch *batch)
             co_yield_if_due();
         }
     }
-    for (uint32_t i = 1; i < batch->drop_count; i++) {
-        if (batch->drop_spaces[i - 1] >= batch->drop_spaces[i]) {
-            return ERR_UNSORTED;
-        }
-    }
     return 0;
 }
 
@@ -136,8 +131,10 @@ co_fn static int run_drops(struct commit_run *run)
 {
     const struct store_batch *batch = run->commit.batch;
     for (uint32_t i = 0; i < batch->drop_count; i++) {
-        const struct tree *tree = version_tree(run->commit.base, batch->drop_spaces[i]);
-        if (tree != NULL) {
+        /* Looked for in the version to be, so that one that is named twice is dropped once. */
+        const struct tree *there = version_tree(run->next, batch->drop_spaces[i]);
+        if (there != NULL) {
+            const struct tree *tree = version_tree(run->commit.base, there->space);
             TRY(tree_batch_drop(&run->commit, tree));
             struct tree gone = {.space = tree->space};
             run_note_tree(run, &gone);

@@ -149,7 +149,8 @@ struct store_change {
 };
 
 /* A batch is read by index, so that nobody has to copy it. Order: by space, then key, strictly
- * ascending. */
+ * ascending. `get` is called several times for an index, always with the same answer; keys, values
+ * (written to disk from where they are) and drop_spaces stay put until the commit returns. */
 struct store_batch {
     uint32_t count;
     void *context;

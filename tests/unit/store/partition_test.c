@@ -74,6 +74,30 @@ Test(partition, agrees_with_a_model_over_random_batches_and_reopenings)
     world_test(body_model);
 }
 
+static int body_many(struct shard *shard, void *argument)
+{
+    (void)shard;
+    struct world *world = argument;
+    struct model model;
+    model_init(&model, 1500, 2, 2);
+    model.value_bytes_max = 100000;
+    for (uint32_t round = 1; round <= 2000; round++) {
+        model_commit(&model, world, 1 + (uint32_t)random_below(&model.random, 12));
+        if (round % 200 == 0) {
+            world_reopen(world);
+            world_verify(world);
+            model_check(&model, world);
+        }
+    }
+    model_deinit(&model);
+    return 0;
+}
+
+Test(partition, agrees_with_a_model_over_thousands_of_small_batches, .timeout = 250)
+{
+    world_test(body_many);
+}
+
 /* ---- files ---- */
 
 /* Puts and replaces one large value, so that whole files die. */
