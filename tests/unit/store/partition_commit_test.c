@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
+
 /* ---- refusals ---- */
 
 co_fn static int commit_two(struct world *world, struct slice a, struct slice b)
@@ -452,6 +454,43 @@ static int body_syncs_fail(struct shard *shard, void *argument)
 Test(partition_commit, a_failed_sync_is_told_and_ends_commits)
 {
     world_test(body_syncs_fail);
+}
+
+/* The nth allocation of a commit fails: then it was refused, or could do without. */
+static int body_no_memory(struct shard *shard, void *argument)
+{
+    (void)shard;
+    struct world *world = argument;
+    put_many(world, 3000);
+    MUST_BE(world_put(world, "key00001500", "0"), 0);
+    char before[16] = "0";
+    char after[16];
+    uint32_t refused = 0;
+    for (uint32_t nth = 1; nth < 60; nth++) {
+        world_reopen(world);
+        snprintf(after, sizeof(after), "%u", nth);
+        struct changes changes = {0};
+        changes_put(&changes, WORLD_SPACE, slice_cstr("key00001500"), slice_cstr(after));
+        mem_fail_after(nth, false);
+        int err = changes_commit(world, &changes);
+        mem_fail_after(0, false);
+        changes_deinit(&changes);
+        MUST(err == 0 || err == ERR_MEMORY);
+        refused += err != 0;
+        MUST(world_holds(world, "key00001500", err == 0 ? after : before));
+        world_verify(world);
+        if (err == 0) {
+            memcpy(before, after, sizeof(before));
+        }
+    }
+    MUST(refused > 5);
+    MUST_BE(world->failures, 0);
+    return 0;
+}
+
+Test(partition_commit, without_memory_it_is_refused_and_nothing_has_changed)
+{
+    world_test(body_no_memory);
 }
 
 /* ---- several at once ---- */
