@@ -219,7 +219,7 @@ static void pass_wait(struct shard *shard)
         .low_ready = sched_has_ready_low(shard->sched),
         .sync_in_flight = shard->sync_in_flight,
         .active_connections = shard->active_connections,
-        .completions_mean = wait_mean_get(&shard->completions),
+        .completions_expected = wait_rate_expected(&shard->completions),
         .timer_ns = -1,
     };
     if (!state.work_ready && !state.low_ready) {
@@ -238,9 +238,8 @@ static void pass_wait(struct shard *shard)
     }
     ASSERT(completions >= 0); /* else the io itself is broken and nothing can go on */
 
-    if (completions > 0 || !state.mail_near) { /* those passes would push the mean down */
-        wait_mean_add(&shard->completions, (uint32_t)completions);
-    }
+    wait_rate_add(&shard->completions, (uint32_t)completions, shard->mono_ns - shard->waited_ns);
+    shard->waited_ns = shard->mono_ns;
 }
 
 /* ---- the pass ---- */

@@ -79,7 +79,8 @@ struct shard {
 
     uint64_t staged; /* bit i: the mailbox to shard i holds what is not published yet */
     struct wait_spin spin;
-    struct wait_mean completions;
+    struct wait_rate completions;
+    int64_t waited_ns; /* mono_ns of the pass before this one */
     uint32_t active_connections;
     bool sync_in_flight;
     struct shard_stats stats;

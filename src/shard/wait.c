@@ -2,17 +2,29 @@
 
 #include "base/assert.h"
 
-void wait_mean_add(struct wait_mean *mean, uint32_t completions)
+/* Counts are kept in 1/256, so that fading is felt also where passes bring one each. */
+enum { RATE_UNIT = 256, RATE_COMPLETIONS_MAX = 1 << 16 };
+
+static uint64_t faded(uint64_t sum, uint64_t added)
 {
-    /* More than this in one pass says no more, and the sum can't overflow. */
-    enum { COMPLETIONS_CAP = 1 << 16 };
-    uint32_t capped = completions < COMPLETIONS_CAP ? completions : COMPLETIONS_CAP;
-    mean->sum += capped - mean->sum / WAIT_MEAN_PASSES;
+    return sum - sum / WAIT_RATE_PASSES + added;
 }
 
-uint32_t wait_mean_get(const struct wait_mean *mean)
+void wait_rate_add(struct wait_rate *rate, uint32_t completions, int64_t elapsed_ns)
 {
-    return mean->sum / WAIT_MEAN_PASSES;
+    ASSERT(elapsed_ns >= 0);
+    uint64_t capped = completions < RATE_COMPLETIONS_MAX ? completions : RATE_COMPLETIONS_MAX;
+    int64_t ns = elapsed_ns < WAIT_RATE_PASS_NS_MAX ? elapsed_ns : WAIT_RATE_PASS_NS_MAX;
+    rate->completions = faded(rate->completions, capped * RATE_UNIT);
+    rate->ns = faded(rate->ns, (uint64_t)ns);
+}
+
+uint32_t wait_rate_expected(const struct wait_rate *rate)
+{
+    const uint64_t window_ns = WAIT_BATCH_US * UINT64_C(1000);
+    /* Nothing is known of less time than one window. */
+    uint64_t ns = rate->ns > window_ns ? rate->ns : window_ns;
+    return (uint32_t)(rate->completions * window_ns / ns / RATE_UNIT);
 }
 
 void wait_spin_mail(struct wait_spin *spin, int64_t now_ns)
@@ -50,7 +62,7 @@ bool wait_spin_goes_on(struct wait_spin *spin, int64_t now_ns)
 static bool is_busy(const struct wait_state *state)
 {
     return state->active_connections >= WAIT_BATCH_CONNECTIONS_MIN &&
-           state->completions_mean >= WAIT_BATCH_COMPLETIONS_MIN;
+           state->completions_expected >= WAIT_BATCH_COMPLETIONS_MIN;
 }
 
 struct io_wait wait_plan(const struct wait_state *state)

@@ -3,8 +3,10 @@
  *
  * Gathering several events before waking up saves a quarter to a third of the CPU when many
  * connections are busy, and costs a single busy connection more than half its rate. So it is
- * done only when there are many connections and passes do bring several completions each, and not
- * when something is on its way for which somebody waits.
+ * done only when there are many connections and completions come so fast that several can be
+ * expected within the time a batch may take, and not when something is on its way for which
+ * somebody waits. The rate decides, not how many completions a pass brings: a shard that wakes for
+ * every single one of them finds one in each pass, however many follow at its heels.
  */
 #ifndef SHARD_WAIT_H
 #define SHARD_WAIT_H
@@ -16,21 +18,25 @@
 
 enum {
     WAIT_BATCH_CONNECTIONS_MIN = 8, /* fewer busy connections: never gather */
-    WAIT_BATCH_COMPLETIONS_MIN = 4, /* fewer completions in a pass, on average: never gather */
+    WAIT_BATCH_COMPLETIONS_MIN = 4, /* fewer expected within WAIT_BATCH_US: never gather */
     WAIT_BATCH_EVENTS = 16,
     WAIT_BATCH_US = 50,
-    WAIT_MEAN_PASSES = 64,
+    WAIT_RATE_PASSES = 64,
+    WAIT_RATE_PASS_NS_MAX = 1000000, /* a longer rest says no more than this */
     WAIT_SPIN_US = 30,
     WAIT_SPIN_PASSES_MAX = 1024, /* so that a spin ends also where the clock stands still */
     WAIT_SPIN_SKIP_MAX = 1024,
 };
 
-/* The mean of the last passes' completions, older ones fading out. Zeroed is 0. */
-struct wait_mean {
-    uint32_t sum; /* settles at WAIT_MEAN_PASSES times the mean */
+/* How fast completions have come in the last passes, older ones fading out. Zeroed is 0. */
+struct wait_rate {
+    uint64_t completions; /* settle at WAIT_RATE_PASSES times what a pass brings, and takes */
+    uint64_t ns;
 };
-void wait_mean_add(struct wait_mean *mean, uint32_t completions);
-uint32_t wait_mean_get(const struct wait_mean *mean);
+/* A pass brought so many, so long after the pass before it. */
+void wait_rate_add(struct wait_rate *rate, uint32_t completions, int64_t elapsed_ns);
+/* Completions to be expected within WAIT_BATCH_US. */
+uint32_t wait_rate_expected(const struct wait_rate *rate);
 
 /*
  * Whether a peer is worth waiting for without sleeping. With a CPU for each shard an answer comes
@@ -59,8 +65,8 @@ struct wait_state {
     bool mail_near;  /* a peer may be about to send more: don't sleep yet */
     bool sync_in_flight;
     uint32_t active_connections;
-    uint32_t completions_mean;
-    int64_t timer_ns; /* until the nearest timer; < 0: there is none */
+    uint32_t completions_expected; /* within WAIT_BATCH_US */
+    int64_t timer_ns;              /* until the nearest timer; < 0: there is none */
 };
 
 /* How to wait. timeout_ns 0: not at all. */

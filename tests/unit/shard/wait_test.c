@@ -5,7 +5,7 @@
 /* A shard with many busy connections and nothing else in the way: the one case that gathers. */
 static const struct wait_state busy = {
     .active_connections = WAIT_BATCH_CONNECTIONS_MIN,
-    .completions_mean = WAIT_BATCH_COMPLETIONS_MIN,
+    .completions_expected = WAIT_BATCH_COMPLETIONS_MIN,
     .timer_ns = -1,
 };
 
@@ -60,7 +60,7 @@ Test(wait, one_connection_fewer_does_not_gather)
 Test(wait, one_completion_fewer_does_not_gather)
 {
     struct wait_state state = busy;
-    state.completions_mean--;
+    state.completions_expected--;
     cr_assert_eq(wait_plan(&state).batch, 0);
 }
 
@@ -89,28 +89,56 @@ Test(wait, the_cpu_is_offered_only_by_a_busy_shard_with_a_sync_in_flight)
     cr_assert(wait_yields_cpu(&state));
 }
 
-Test(wait, the_mean_settles_at_what_every_pass_brings)
+/* The same in every pass. */
+static struct wait_rate steady(uint32_t completions, int64_t elapsed_ns)
 {
-    for (uint32_t completions = 0; completions < 100; completions++) {
-        struct wait_mean mean = {0};
-        for (int i = 0; i < 2000; i++) {
-            wait_mean_add(&mean, completions);
-        }
-        cr_assert_eq(wait_mean_get(&mean), completions);
+    struct wait_rate rate = {0};
+    for (int i = 0; i < 20 * WAIT_RATE_PASSES; i++) {
+        wait_rate_add(&rate, completions, elapsed_ns);
+    }
+    return rate;
+}
+
+Test(wait, expects_what_comes_in_the_time_of_a_batch)
+{
+    const int64_t window_ns = WAIT_BATCH_US * INT64_C(1000);
+    for (uint32_t completions = 1; completions < 100; completions++) {
+        struct wait_rate rate = steady(completions, window_ns);
+        cr_assert_leq(wait_rate_expected(&rate), completions);
+        cr_assert_geq(wait_rate_expected(&rate) + 1, completions);
     }
 }
 
-Test(wait, the_mean_forgets)
+Test(wait, single_completions_at_each_others_heels_are_many)
 {
-    struct wait_mean mean = {0};
+    struct wait_rate rate = steady(1, WAIT_BATCH_US * 1000 / 10);
+    cr_assert_geq(wait_rate_expected(&rate), 9);
+}
+
+Test(wait, many_completions_far_apart_are_few)
+{
+    struct wait_rate rate = steady(10, WAIT_RATE_PASS_NS_MAX);
+    cr_assert_eq(wait_rate_expected(&rate), 0);
+}
+
+Test(wait, a_long_rest_is_no_longer_than_the_limit)
+{
+    struct wait_rate one = steady(1, WAIT_RATE_PASS_NS_MAX);
+    struct wait_rate other = steady(1, WAIT_RATE_PASS_NS_MAX + 1);
+    cr_assert_eq(one.ns, other.ns);
+}
+
+Test(wait, the_rate_forgets)
+{
+    struct wait_rate rate = {0};
     for (int i = 0; i < 1000; i++) {
-        wait_mean_add(&mean, UINT32_MAX);
+        wait_rate_add(&rate, UINT32_MAX, 1000);
     }
-    cr_assert_gt(wait_mean_get(&mean), 1000);
-    for (int i = 0; i < 20 * WAIT_MEAN_PASSES; i++) {
-        wait_mean_add(&mean, 0);
+    cr_assert_gt(wait_rate_expected(&rate), 1000);
+    for (int i = 0; i < 30 * WAIT_RATE_PASSES; i++) {
+        wait_rate_add(&rate, 0, 1000);
     }
-    cr_assert_eq(wait_mean_get(&mean), 0);
+    cr_assert_eq(wait_rate_expected(&rate), 0);
 }
 
 /* ---- spinning ---- */
