@@ -216,6 +216,10 @@ int cmd_client_reply(struct request *request)
 int cmd_client_unblock(struct request *request)
 {
     int64_t id;
+    if (request->argc > 4) {
+        session_reply_usage(request->reply, request->command, request->args[1]);
+        return 0;
+    }
     if (arg_i64(request, 2, &id) < 0) {
         return 0;
     }
@@ -234,6 +238,10 @@ int cmd_client_pause(struct request *request)
     struct cmd_server *server = request->here->server;
     int64_t timeout_ms;
     bool writes_only = false;
+    if (request->argc > 4) {
+        session_reply_usage(request->reply, request->command, request->args[1]);
+        return 0;
+    }
     if (request->argc == 4) {
         writes_only = arg_is(request, 3, "write");
         if (!writes_only && !arg_is(request, 3, "all")) {

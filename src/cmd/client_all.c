@@ -217,7 +217,7 @@ static int list_filter(struct request *request, uint64_t *ids, struct client_fil
         filter->ids = ids;
         for (uint32_t i = 3; i < request->argc && filter->ids_count < CLIENT_IDS_MAX; i++) {
             int64_t id;
-            if (number_parse_i64(request->args[i], &id) < 0 || id < 1) {
+            if (number_parse_i64(request->args[i], &id) < 0) {
                 reply_error(request->reply, "ERR Invalid client ID");
                 return ERR_PROTOCOL;
             }

@@ -12,8 +12,13 @@
  */
 enum { COMMAND_NAME_BYTES_MAX = 32, COMMAND_SLOTS = 1024 };
 
+struct command_slot {
+    const struct command *row; /* NULL: free */
+    uint32_t name_bytes;
+};
+
 static struct {
-    const struct command *slots[COMMAND_SLOTS];
+    struct command_slot slots[COMMAND_SLOTS];
     struct command *rows[COMMANDS_MAX];
     uint32_t count;
 } commands;
@@ -43,11 +48,11 @@ static void commands_add(struct command *row)
     row->index = (uint16_t)commands.count;
     commands.rows[commands.count++] = row;
     uint32_t slot = name_hash(row->name, bytes) % COMMAND_SLOTS;
-    while (commands.slots[slot] != NULL) {
-        ASSERT(strcmp(commands.slots[slot]->name, row->name) != 0);
+    while (commands.slots[slot].row != NULL) {
+        ASSERT(strcmp(commands.slots[slot].row->name, row->name) != 0);
         slot = (slot + 1) % COMMAND_SLOTS;
     }
-    commands.slots[slot] = row;
+    commands.slots[slot] = (struct command_slot){row, (uint32_t)bytes};
 }
 
 void commands_init(void)
@@ -66,12 +71,12 @@ static const struct command *find_name(const char *name, size_t bytes)
 {
     uint32_t slot = name_hash(name, bytes) % COMMAND_SLOTS;
     for (;;) {
-        const struct command *row = commands.slots[slot];
-        if (row == NULL) {
+        const struct command_slot *at = &commands.slots[slot];
+        if (at->row == NULL) {
             return NULL;
         }
-        if (memcmp(row->name, name, bytes) == 0 && row->name[bytes] == '\0') {
-            return row;
+        if (at->name_bytes == bytes && memcmp(at->row->name, name, bytes) == 0) {
+            return at->row;
         }
         slot = (slot + 1) % COMMAND_SLOTS;
     }

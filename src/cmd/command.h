@@ -60,6 +60,8 @@ struct command {
     int8_t first_key; /* index in args, 0: none */
     int8_t last_key;  /* negative counts from the end */
     int8_t key_step;
+    const char *key_use;        /* for COMMAND INFO: "RW access update"; NULL: "RO access" */
+    const char *second_key_use; /* of two keys that are used differently: RENAME, COPY */
     uint32_t flags;
     command_fn *handler; /* NULL for a container */
     /* For a write: whether these arguments need nothing of the old values (then its keys are not

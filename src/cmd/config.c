@@ -13,6 +13,7 @@ enum { CONFIG_ERROR_BYTES = 256 };
 
 struct config_found {
     struct reply *reply;
+    struct slice pattern;
     uint64_t count;
     struct slice *seen; /* names already replied, for overlapping patterns */
     uint32_t seen_count;
@@ -31,7 +32,8 @@ static void config_each(void *context, struct slice name, struct slice value)
     if (found->seen_count < CONFIG_NAMES_MAX) {
         found->seen[found->seen_count++] = name;
     }
-    reply_bulk(found->reply, name);
+    /* Like Redis: a whole name comes back in the capitals it was asked for with. */
+    reply_bulk(found->reply, slice_equal_nocase(found->pattern, name) ? found->pattern : name);
     reply_bulk(found->reply, value);
     found->count++;
 }
@@ -47,6 +49,7 @@ int cmd_config_get(struct request *request)
     }
     size_t mark = reply_deferred_open(request->reply);
     for (uint32_t i = 2; i < request->argc; i++) {
+        found.pattern = request->args[i];
         IGNORE(door->config_get(door->context, request->args[i], config_each, &found),
                "what can't be shown is left out");
     }
@@ -63,7 +66,7 @@ int cmd_config_set(struct request *request)
 {
     const struct server_door *door = &request->here->server->door;
     if (request->argc % 2 != 0) {
-        reply_error(request->reply, "ERR wrong number of arguments for 'config|set' command");
+        reply_error(request->reply, REPLY_SYNTAX);
         return 0;
     }
     char error[CONFIG_ERROR_BYTES] = "";

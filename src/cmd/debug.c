@@ -91,6 +91,24 @@ co_fn int cmd_debug_checkpoint(struct request *request)
     return 0;
 }
 
+static co_fn int debug_evict(struct shard *there, void *argument)
+{
+    (void)argument;
+    struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
+    TRY(keyspace_checkpoint_all(here->keyspace));
+    keyspace_evict_all(here->keyspace);
+    return 0;
+}
+
+/* DEBUG EVICT: the same, and out of memory with it. */
+co_fn int cmd_debug_evict(struct request *request)
+{
+    if (!debug_refused(request)) {
+        reply_outcome(request, shard_call_all(request->here->shard, debug_evict, NULL, 0));
+    }
+    return 0;
+}
+
 /* ---- DEBUG CHECK: reads and checks every page ---- */
 
 struct debug_check {

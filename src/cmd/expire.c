@@ -140,7 +140,7 @@ static int reply_ttl(struct request *request, bool absolute, bool seconds)
     int64_t ms;
     TRY(ttl_of(request, absolute, &ms));
     bool special = ms == TTL_NO_KEY || ms == TTL_FOREVER;
-    reply_i64(request->reply, special || !seconds ? ms : (ms + 500) / 1000);
+    reply_i64(request->reply, special || !seconds ? ms : ms / 1000 + (ms % 1000 >= 500));
     return 0;
 }
 

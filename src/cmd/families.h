@@ -54,6 +54,7 @@ co_fn int cmd_swapdb(struct request *request);
 co_fn int cmd_debug_sleep(struct request *request);
 co_fn int cmd_debug_set_active_expire(struct request *request);
 co_fn int cmd_debug_checkpoint(struct request *request);
+co_fn int cmd_debug_evict(struct request *request);
 co_fn int cmd_debug_check(struct request *request);
 co_fn int cmd_debug_coroutines(struct request *request);
 int cmd_debug_object(struct request *request);
@@ -116,10 +117,12 @@ co_fn int cmd_save(struct request *request);
 int cmd_bgsave(struct request *request);
 int cmd_lastsave(struct request *request);
 int cmd_shutdown(struct request *request);
-int cmd_ok(struct request *request);
 int cmd_empty_array(struct request *request);
 int cmd_no_cluster(struct request *request);
 int cmd_wait(struct request *request);
+int cmd_zero(struct request *request);
+int cmd_function_flush(struct request *request);
+int cmd_script_flush(struct request *request);
 int cmd_acl_whoami(struct request *request);
 
 /* slowlog.c */

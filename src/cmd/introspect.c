@@ -66,35 +66,37 @@ static void reply_flag_set(struct reply *reply, const struct command *command)
     }
 }
 
-static void reply_categories(struct reply *reply, const char *categories)
+/* A set of the words of a text. */
+static void reply_words(struct reply *reply, const char *words)
 {
     size_t mark = reply_deferred_open(reply);
     uint64_t count = 0;
-    while (*categories != '\0') {
-        size_t bytes = strcspn(categories, " ");
+    while (*words != '\0') {
+        size_t bytes = strcspn(words, " ");
         char name[32] = {0};
-        memcpy(name, categories, bytes < sizeof(name) - 1 ? bytes : sizeof(name) - 1);
+        memcpy(name, words, bytes < sizeof(name) - 1 ? bytes : sizeof(name) - 1);
         reply_status(reply, name);
         count++;
-        categories += bytes + (categories[bytes] == ' ');
+        words += bytes + (words[bytes] == ' ');
     }
     reply_deferred_close(reply, mark, reply->resp == 3 ? '~' : '*', count);
 }
 
-/* Where the keys are: from the first on, every key_step-th up to last_key. */
-static void reply_key_spec(struct reply *reply, const struct command *command)
+/* How the command uses its key `index`. */
+static const char *key_use(const struct command *command, uint32_t index)
 {
-    if (command->first_key == 0) {
-        reply_set(reply, 0);
-        return;
+    if (index > 0 && command->second_key_use != NULL) {
+        return command->second_key_use;
     }
-    bool write = (command->flags & CMD_WRITE) != 0;
-    reply_set(reply, 1);
+    return command->key_use != NULL ? command->key_use : "RO access";
+}
+
+/* Keys from position `first` on, every key_step-th; `last` counts from `first`, or from the end. */
+static void reply_key_spec(struct reply *reply, const struct command *command, int first, int last)
+{
     reply_map(reply, 3);
     reply_bulk_cstr(reply, "flags");
-    reply_set(reply, 2);
-    reply_status(reply, write ? "RW" : "RO");
-    reply_status(reply, write ? "update" : "access");
+    reply_words(reply, key_use(command, (uint32_t)(first - command->first_key)));
     reply_bulk_cstr(reply, "begin_search");
     reply_map(reply, 2);
     reply_bulk_cstr(reply, "type");
@@ -102,7 +104,7 @@ static void reply_key_spec(struct reply *reply, const struct command *command)
     reply_bulk_cstr(reply, "spec");
     reply_map(reply, 1);
     reply_bulk_cstr(reply, "index");
-    reply_i64(reply, command->first_key);
+    reply_i64(reply, first);
     reply_bulk_cstr(reply, "find_keys");
     reply_map(reply, 2);
     reply_bulk_cstr(reply, "type");
@@ -110,12 +112,27 @@ static void reply_key_spec(struct reply *reply, const struct command *command)
     reply_bulk_cstr(reply, "spec");
     reply_map(reply, 3);
     reply_bulk_cstr(reply, "lastkey");
-    reply_i64(reply,
-              command->last_key < 0 ? command->last_key : command->last_key - command->first_key);
+    reply_i64(reply, last);
     reply_bulk_cstr(reply, "keystep");
     reply_i64(reply, command->key_step);
     reply_bulk_cstr(reply, "limit");
     reply_i64(reply, 0);
+}
+
+static void reply_key_specs(struct reply *reply, const struct command *command)
+{
+    int first = command->first_key;
+    int last = command->last_key < 0 ? command->last_key : command->last_key - first;
+    if (first == 0) {
+        reply_set(reply, 0);
+    } else if (command->second_key_use == NULL) {
+        reply_set(reply, 1);
+        reply_key_spec(reply, command, first, last);
+    } else {
+        reply_set(reply, 2);
+        reply_key_spec(reply, command, first, 0);
+        reply_key_spec(reply, command, first + command->key_step, 0);
+    }
 }
 
 static void reply_command(struct reply *reply, const struct command *command);
@@ -144,9 +161,9 @@ static void reply_command(struct reply *reply, const struct command *command)
     reply_i64(reply, command->first_key);
     reply_i64(reply, command->last_key);
     reply_i64(reply, command->key_step);
-    reply_categories(reply, command->categories);
+    reply_words(reply, command->categories);
     reply_array(reply, 0); /* tips */
-    reply_key_spec(reply, command);
+    reply_key_specs(reply, command);
     if ((command->flags & CMD_CONTAINER) != 0) {
         reply_subcommands(reply, command);
     } else {
@@ -182,7 +199,7 @@ int cmd_command_info(struct request *request)
     for (uint32_t i = 2; i < request->argc; i++) {
         const struct command *command = find_by_name(request->args[i]);
         if (command == NULL) {
-            reply_null_array(request->reply);
+            reply_null(request->reply);
         } else {
             reply_command(request->reply, command);
         }
@@ -234,7 +251,6 @@ static int reply_keys(struct request *request, bool with_flags)
         reply_error(request->reply, "ERR The command has no key arguments");
         return 0;
     }
-    bool write = (command->flags & CMD_WRITE) != 0;
     reply_array(request->reply, count);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = (uint32_t)command->first_key + i * (uint32_t)command->key_step;
@@ -244,9 +260,7 @@ static int reply_keys(struct request *request, bool with_flags)
         }
         reply_array(request->reply, 2);
         reply_bulk(request->reply, args[at]);
-        reply_set(request->reply, 2);
-        reply_status(request->reply, write ? "RW" : "RO");
-        reply_status(request->reply, write ? "update" : "access");
+        reply_words(request->reply, key_use(command, i));
     }
     return 0;
 }

@@ -63,11 +63,7 @@ static int put_view(struct request *request, const struct view *view, uint32_t t
     } else {
         put.value = view->value;
     }
-    int err = change_put(request, to, &put);
-    if (err < 0 && put.blob != NULL) {
-        blob_drop(put.blob);
-    }
-    return err;
+    return change_put(request, to, &put);
 }
 
 /* The value is borrowed until the next change, so the copy comes first, the removal after it. */
@@ -148,17 +144,22 @@ static int copy_options_parse(struct request *request, struct copy_options *ret_
     return 0;
 }
 
+/* The last DB counts, as in copy_options_parse. */
 int copy_key_database(const struct slice *args, uint32_t argc, uint32_t key_index)
 {
+    int found = -1;
     for (uint32_t i = 3; key_index == 1 && i + 1 < argc; i++) {
         int64_t database;
-        if (slice_equal_nocase_cstr(args[i], "db") &&
-            number_parse_i64(args[i + 1], &database) == 0 && database >= 0 &&
+        if (!slice_equal_nocase_cstr(args[i], "db")) {
+            continue;
+        }
+        i++;
+        if (number_parse_i64(args[i], &database) == 0 && database >= 0 &&
             database < KEYSPACE_DATABASES_MAX) {
-            return (int)database;
+            found = (int)database;
         }
     }
-    return -1;
+    return found;
 }
 
 int cmd_copy(struct request *request)

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/quote.h"
 #include "cmd/families.h"
+#include "cmd/redact.h"
 #include "cmd/request.h"
 
 enum { MONITOR_LINE_BYTES_MAX = 64 << 20 };
@@ -49,7 +50,7 @@ static int monitor_format(struct buffer *text, const struct session *session,
                       (long long)(us % 1000000), session->database, info.peer));
     for (uint32_t i = 0; i < argc; i++) {
         TRY(buffer_append_cstr(text, " "));
-        TRY(quote_append(text, args[i]));
+        TRY(quote_append(text, redact_arg(args, argc, i)));
     }
     return buffer_append_cstr(text, "\r\n");
 }

@@ -25,8 +25,9 @@ struct walk {
     uint32_t partition;
     uint32_t examine;
     uint32_t examined;
-    struct slice pattern; /* empty: all */
-    bool other_type;      /* TYPE asks for something that we have none of */
+    bool has_pattern;
+    struct slice pattern;
+    bool other_type; /* TYPE asks for something that we have none of */
     struct slice prefix;
     struct scan_position position;
     struct buffer names; /* u32 length and bytes of each */
@@ -42,7 +43,7 @@ static bool walk_each(void *context, struct slice key, const struct record *reco
     (void)type;
     struct walk *walk = context;
     walk->examined++;
-    if (walk->other_type || (walk->pattern.bytes > 0 && !glob_match(walk->pattern, key, false))) {
+    if (walk->other_type || (walk->has_pattern && !glob_match(walk->pattern, key, false))) {
         return walk->examined < walk->examine;
     }
     uint32_t bytes = (uint32_t)key.bytes;
@@ -91,7 +92,8 @@ static co_fn int walk_go(struct cmd_shard *here, struct walk *walk)
     return 0;
 }
 
-static struct walk *walk_create(struct request *request, struct slice pattern)
+/* `pattern`: NULL for all keys. */
+static struct walk *walk_create(struct request *request, const struct slice *pattern)
 {
     struct walk *walk = mem_calloc(1, sizeof(*walk));
     if (walk == NULL) {
@@ -99,9 +101,12 @@ static struct walk *walk_create(struct request *request, struct slice pattern)
         return NULL;
     }
     walk->space = request->space;
-    walk->pattern = pattern;
     walk->prefix.data = walk->prefix_bytes;
-    walk->prefix.bytes = glob_literal_prefix(pattern, walk->prefix_bytes, STORE_KEY_BYTES_MAX);
+    if (pattern != NULL) {
+        walk->has_pattern = true;
+        walk->pattern = *pattern;
+        walk->prefix.bytes = glob_literal_prefix(*pattern, walk->prefix_bytes, STORE_KEY_BYTES_MAX);
+    }
     buffer_init(&walk->names, SCAN_NAMES_BYTES_MAX);
     return walk;
 }
@@ -140,7 +145,7 @@ static void walk_reply_error(struct request *request, int err)
 
 struct scan_options {
     uint64_t cursor;
-    struct slice pattern;
+    const struct slice *pattern; /* NULL: none */
     int64_t count;
     bool other_type;
 };
@@ -158,7 +163,7 @@ static int scan_options_parse(struct request *request, struct scan_options *ret_
             return ERR_PROTOCOL;
         }
         if (arg_is(request, i, "match")) {
-            options.pattern = request->args[i + 1];
+            options.pattern = &request->args[i + 1];
         } else if (arg_is(request, i, "count")) {
             TRY(arg_i64(request, i + 1, &options.count));
         } else if (arg_is(request, i, "type")) {
@@ -243,7 +248,7 @@ co_fn int cmd_scan(struct request *request)
 
 co_fn int cmd_keys(struct request *request)
 {
-    struct walk *walk = walk_create(request, request->args[1]);
+    struct walk *walk = walk_create(request, &request->args[1]);
     if (walk == NULL) {
         return 0;
     }

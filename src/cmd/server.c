@@ -98,13 +98,14 @@ int cmd_lastsave(struct request *request)
 
 int cmd_shutdown(struct request *request)
 {
-    bool save = true;
-    bool said = false;
+    bool save = false;
+    bool nosave = false;
     bool abort_it = false;
     for (uint32_t i = 1; i < request->argc; i++) {
-        if ((arg_is(request, i, "nosave") || arg_is(request, i, "save")) && !said) {
-            save = arg_is(request, i, "save");
-            said = true;
+        if (arg_is(request, i, "nosave")) {
+            nosave = true;
+        } else if (arg_is(request, i, "save")) {
+            save = true;
         } else if (arg_is(request, i, "abort")) {
             abort_it = true;
         } else if (!arg_is(request, i, "now") && !arg_is(request, i, "force")) {
@@ -112,24 +113,21 @@ int cmd_shutdown(struct request *request)
             return 0;
         }
     }
+    if ((save && nosave) || (abort_it && request->argc > 2)) {
+        reply_error(request->reply, REPLY_SYNTAX);
+        return 0;
+    }
     if (abort_it) {
-        reply_error(request->reply,
-                    request->argc > 2 ? REPLY_SYNTAX : "ERR No shutdown in progress.");
+        reply_error(request->reply, "ERR No shutdown in progress.");
         return 0;
     }
     const struct server_door *door = &request->here->server->door;
-    door->shutdown(door->context, save);
+    door->shutdown(door->context, !nosave);
     conn_close(request->session->conn);
     return 0;
 }
 
 /* ---- what there is none of ---- */
-
-int cmd_ok(struct request *request)
-{
-    reply_ok(request->reply);
-    return 0;
-}
 
 int cmd_empty_array(struct request *request)
 {
@@ -146,11 +144,45 @@ int cmd_no_cluster(struct request *request)
 int cmd_wait(struct request *request)
 {
     int64_t number;
-    if (arg_i64(request, 1, &number) == 0 &&
-        arg_i64_range(request, 2, 0, INT64_MAX, "ERR timeout is negative", &number) == 0) {
+    if (arg_i64(request, 1, &number) < 0) {
+        return 0;
+    }
+    if (number_parse_i64(request->args[2], &number) < 0) {
+        reply_error(request->reply, "ERR timeout is not an integer or out of range");
+    } else if (number < 0) {
+        reply_error(request->reply, "ERR timeout is negative");
+    } else {
         reply_i64(request->reply, 0);
     }
     return 0;
+}
+
+int cmd_zero(struct request *request)
+{
+    reply_i64(request->reply, 0);
+    return 0;
+}
+
+/* FUNCTION FLUSH and SCRIPT FLUSH [ASYNC | SYNC]: there is nothing to flush. */
+static int flush_nothing(struct request *request, const char *error)
+{
+    if (request->argc == 2 ||
+        (request->argc == 3 && (arg_is(request, 2, "async") || arg_is(request, 2, "sync")))) {
+        reply_ok(request->reply);
+    } else {
+        reply_error(request->reply, error);
+    }
+    return 0;
+}
+
+int cmd_function_flush(struct request *request)
+{
+    return flush_nothing(request, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
+}
+
+int cmd_script_flush(struct request *request)
+{
+    return flush_nothing(request, "ERR SCRIPT FLUSH only support SYNC|ASYNC option");
 }
 
 int cmd_acl_whoami(struct request *request)

@@ -109,25 +109,31 @@ static int shown_bytes(struct slice text, size_t room)
     return (int)(nul != NULL ? (size_t)(nul - text.data) : bytes);
 }
 
-static void unknown_subcommand(struct reply *reply, const struct command *container,
-                               struct slice name)
+/* "ERR <what> 'name'. Try PARENT HELP." */
+static void reply_try_help(struct reply *reply, const struct command *command, const char *what,
+                           struct slice name)
 {
     char parent[32];
     size_t i = 0;
-    for (; container->name[i] != '\0' && i < sizeof(parent) - 1; i++) {
-        char c = container->name[i];
+    for (; strchr("|", command->name[i]) == NULL && i < sizeof(parent) - 1; i++) {
+        char c = command->name[i];
         parent[i] = (char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
     }
     parent[i] = '\0';
-    reply_errorf(reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", shown_bytes(name, 128),
+    reply_errorf(reply, "ERR %s '%.*s'. Try %s HELP.", what, shown_bytes(name, 128),
                  (const char *)name.data, parent);
+}
+
+void session_reply_usage(struct reply *reply, const struct command *command, struct slice name)
+{
+    reply_try_help(reply, command, "unknown subcommand or wrong number of arguments for", name);
 }
 
 void session_reply_unknown(struct reply *reply, const struct command *container,
                            const struct slice *args, uint32_t argc)
 {
     if (container != NULL) {
-        unknown_subcommand(reply, container, args[1]);
+        reply_try_help(reply, container, "unknown subcommand", args[1]);
         return;
     }
     char shown[UNKNOWN_ARGS_BYTES_MAX * 2];

@@ -20,6 +20,8 @@ void session_wait(struct session *session);
 
 void session_reply_unknown(struct reply *reply, const struct command *container,
                            const struct slice *args, uint32_t argc);
+/* The arguments of a subcommand fit none of its forms; `name` as it was given. */
+void session_reply_usage(struct reply *reply, const struct command *command, struct slice name);
 void session_reply_arity(struct reply *reply, const struct command *command);
 /* A lasting write error of the disk. */
 void session_reply_disk_error(struct reply *reply, int error);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "cmd/families.h"
+#include "cmd/redact.h"
 #include "cmd/request.h"
 #include "io/socket.h"
 
@@ -59,7 +60,7 @@ static int entry_add_args(struct slowlog_entry *entry, const struct slice *args,
 {
     uint32_t shown = argc > SLOWLOG_ARGS_MAX ? SLOWLOG_ARGS_MAX - 1 : argc;
     for (uint32_t i = 0; i < shown; i++) {
-        TRY(entry_add_arg(entry, args[i]));
+        TRY(entry_add_arg(entry, redact_arg(args, argc, i)));
     }
     if (shown < argc) {
         char more[48];

@@ -11,8 +11,8 @@
 
 struct set_options {
     bool nx, xx, get, keep_ttl, persist;
-    bool has_expire;
-    int64_t expire_ms; /* absolute */
+    uint32_t expiry_index; /* of the argument that says when; 0: none */
+    enum expiry_unit unit;
 };
 
 enum set_word { WORD_NX, WORD_XX, WORD_GET, WORD_KEEPTTL, WORD_PERSIST, WORD_EXPIRY, WORD_NONE };
@@ -38,10 +38,11 @@ static enum set_word set_word_of(struct slice word, enum expiry_unit *ret_unit)
     return WORD_NONE;
 }
 
-/* One option word; false: it doesn't fit here. */
-static bool set_option_fits(struct set_options *options, enum set_word word)
+/* One option word; false: it doesn't fit here. Redis lets a word come twice, the last one counts.
+ */
+static bool set_option_fits(struct set_options *options, enum set_word word, enum expiry_unit unit)
 {
-    bool ttl = options->has_expire || options->keep_ttl || options->persist;
+    bool expires = options->expiry_index > 0;
     switch (word) {
     case WORD_NX:
         options->nx = true;
@@ -54,13 +55,12 @@ static bool set_option_fits(struct set_options *options, enum set_word word)
         return true;
     case WORD_KEEPTTL:
         options->keep_ttl = true;
-        return !options->has_expire && !options->persist;
+        return !expires && !options->persist;
     case WORD_PERSIST:
         options->persist = true;
-        return !options->has_expire && !options->keep_ttl;
+        return !expires && !options->keep_ttl;
     case WORD_EXPIRY:
-        options->has_expire = true;
-        return !ttl;
+        return !options->keep_ttl && !options->persist && (!expires || options->unit == unit);
     case WORD_NONE:
         break;
     }
@@ -72,29 +72,33 @@ static int set_options_parse(struct request *request, uint32_t from, uint32_t kn
                              struct set_options *ret_options)
 {
     struct set_options options = {.nx = false};
-    uint32_t expiry_index = 0;
-    enum expiry_unit unit = EXPIRY_EX;
     for (uint32_t i = from; i < request->argc; i++) {
-        enum expiry_unit this_unit;
-        enum set_word word = set_word_of(request->args[i], &this_unit);
-        if (word == WORD_NONE || (known & (1u << word)) == 0 || !set_option_fits(&options, word)) {
+        enum expiry_unit unit = EXPIRY_EX;
+        enum set_word word = set_word_of(request->args[i], &unit);
+        bool fits = word != WORD_NONE && (known & (1u << word)) != 0 &&
+                    set_option_fits(&options, word, unit);
+        if (fits && word == WORD_EXPIRY) {
+            options.unit = unit;
+            options.expiry_index = ++i;
+            fits = i < request->argc;
+        }
+        if (!fits) {
             reply_error(request->reply, REPLY_SYNTAX);
             return ERR_PROTOCOL;
         }
-        if (word == WORD_EXPIRY) {
-            unit = this_unit;
-            expiry_index = ++i;
-            if (i >= request->argc) {
-                reply_error(request->reply, REPLY_SYNTAX);
-                return ERR_PROTOCOL;
-            }
-        }
-    }
-    if (options.has_expire) {
-        TRY(expiry_arg(request, expiry_index, unit, &options.expire_ms));
     }
     *ret_options = options;
     return 0;
+}
+
+/* When the options let the value expire: absolute, 0: never. Replies the error. */
+static int set_options_expire(struct request *request, const struct set_options *options,
+                              int64_t *ret_expire_ms)
+{
+    *ret_expire_ms = 0;
+    return options->expiry_index > 0
+               ? expiry_arg(request, options->expiry_index, options->unit, ret_expire_ms)
+               : 0;
 }
 
 enum {
@@ -124,6 +128,30 @@ bool always_blind(const struct slice *args, uint32_t argc)
     return true;
 }
 
+/* ---- replies that precede their change ---- */
+
+/* The old value is borrowed until the change, so it is replied first. If the change then fails, the
+ * error must be the only reply. */
+struct old_value {
+    size_t from, to; /* where it stands in the output */
+};
+
+static struct old_value old_value_reply(struct request *request, const struct view *view)
+{
+    const struct buffer *bytes = &request->reply->output->bytes;
+    struct old_value old = {.from = bytes->bytes};
+    reply_view_bulk(request, view);
+    old.to = bytes->bytes;
+    return old;
+}
+
+static void old_value_settle(struct request *request, struct old_value old, int err)
+{
+    if (UNLIKELY(err < 0)) {
+        output_cut(request->reply->output, old.from, old.to);
+    }
+}
+
 /* ---- SET and its short forms ---- */
 
 /* Stores args[value_index] under the command's only key. */
@@ -134,27 +162,31 @@ static int set_store(struct request *request, uint32_t value_index, int64_t expi
     return change_put(request, 0, &put);
 }
 
-static int set_with_options(struct request *request, const struct set_options *options)
+static int set_with_options(struct request *request, const struct set_options *options,
+                            int64_t expire_ms)
 {
     struct view view = {.exists = false};
+    int err = 0;
     if (options->nx || options->xx || options->get || options->keep_ttl) {
-        int err = options->get ? view_string(request, 0, &view) : view_key(request, 0, &view);
+        err = options->get ? view_string(request, 0, &view) : view_key(request, 0, &view);
         if (err < 0) {
             return err == ERR_AGAIN ? err : 0;
         }
     }
-    bool refused = (options->nx && view.exists) || (options->xx && !view.exists);
+    struct old_value old = {0};
     if (options->get) {
-        reply_view_bulk(request, &view);
+        old = old_value_reply(request, &view);
     }
-    if (refused) {
+    if ((options->nx && view.exists) || (options->xx && !view.exists)) {
         if (!options->get) {
             reply_null(request->reply);
         }
         return 0;
     }
-    int64_t expire_ms = options->keep_ttl ? view.expire_ms : options->expire_ms;
-    if (set_store(request, 2, expire_ms) == 0 && !options->get) {
+    err = set_store(request, 2, options->keep_ttl ? view.expire_ms : expire_ms);
+    if (options->get) {
+        old_value_settle(request, old, err);
+    } else if (err == 0) {
         reply_ok(request->reply);
     }
     return 0;
@@ -169,10 +201,12 @@ int cmd_set(struct request *request)
         return 0;
     }
     struct set_options options;
-    if (set_options_parse(request, 3, SET_WORDS, &options) < 0) {
+    int64_t expire_ms;
+    if (set_options_parse(request, 3, SET_WORDS, &options) < 0 ||
+        set_options_expire(request, &options, &expire_ms) < 0) {
         return 0;
     }
-    return set_with_options(request, &options);
+    return set_with_options(request, &options, expire_ms);
 }
 
 int cmd_setnx(struct request *request)
@@ -242,8 +276,8 @@ int cmd_getset(struct request *request)
     if (err < 0) {
         return err == ERR_AGAIN ? err : 0;
     }
-    reply_view_bulk(request, &view);
-    IGNORE(set_store(request, 2, 0), "the error is in the reply");
+    struct old_value old = old_value_reply(request, &view);
+    old_value_settle(request, old, set_store(request, 2, 0));
     return 0;
 }
 
@@ -254,10 +288,10 @@ int cmd_getdel(struct request *request)
     if (err < 0) {
         return err == ERR_AGAIN ? err : 0;
     }
-    reply_view_bulk(request, &view);
+    struct old_value old = old_value_reply(request, &view);
     bool existed;
     if (view.exists) {
-        IGNORE(change_remove(request, 0, &existed), "the error is in the reply");
+        old_value_settle(request, old, change_remove(request, 0, &existed));
     }
     return 0;
 }
@@ -273,12 +307,13 @@ int cmd_getex(struct request *request)
     if (err < 0) {
         return err == ERR_AGAIN ? err : 0;
     }
-    reply_view_bulk(request, &view);
-    if (!view.exists) {
+    int64_t expire_ms = 0;
+    if (view.exists && set_options_expire(request, &options, &expire_ms) < 0) {
         return 0;
     }
-    if (options.has_expire || (options.persist && view.expire_ms != 0)) {
-        IGNORE(change_expire(request, 0, options.expire_ms), "the error is in the reply");
+    struct old_value old = old_value_reply(request, &view);
+    if (view.exists && (expire_ms != 0 || (options.persist && view.expire_ms != 0))) {
+        old_value_settle(request, old, change_expire(request, 0, expire_ms));
     }
     return 0;
 }

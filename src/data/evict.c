@@ -86,3 +86,12 @@ bool keyspace_evict(struct keyspace *keyspace, uint32_t buckets)
     }
     return false;
 }
+
+void keyspace_evict_all(struct keyspace *keyspace)
+{
+    uint64_t steps = 2 * buckets_of_all(keyspace); /* twice, for the marks */
+    for (uint64_t i = 0; i < steps; i++) {
+        evict_step(keyspace);
+    }
+    keyspace->evict_barren = 0;
+}

@@ -127,6 +127,28 @@ void output_insert(struct output *output, size_t position, struct slice bytes)
     }
 }
 
+void output_cut(struct output *output, size_t from, size_t to)
+{
+    ASSERT(from <= to && to <= output->bytes.bytes);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < output->refs_count; i++) {
+        struct output_ref ref = output->refs[i];
+        if (ref.position >= from && ref.position < to) {
+            output->refs_bytes -= ref.value.bytes;
+            ref.release(ref.owner);
+            continue;
+        }
+        ref.position -= ref.position >= to ? to - from : 0;
+        output->refs[kept++] = ref;
+    }
+    output->refs_count = kept;
+    uint8_t *data = output->bytes.data;
+    if (to > from) {
+        memmove(data + from, data + to, output->bytes.bytes - to);
+    }
+    output->bytes.bytes -= to - from;
+}
+
 /* `to` is empty: takes over all that `from` has, and gives it its own memory. */
 static void output_swap(struct output *to, struct output *from)
 {

@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.dirname(HERE))
 
 from support.case import ServerCase, run  # noqa: E402
 from support.resp import Closed, shown  # noqa: E402
-from support.server import REDIS, Server  # noqa: E402
+from support.server import REDIS, Server, ServerDied  # noqa: E402
 from differential import compare, random_streams, script, wire  # noqa: E402
 
 DIFFERENCES_SHOWN = 40
@@ -57,13 +57,16 @@ class Session:
 
 
 def run_stream(server, lines, protocol, before_each=None):
-    server.call('FLUSHALL')
     session = Session(server, protocol)
     replies = []
-    for line in lines:
-        if before_each is not None:
-            server.call(*before_each)
-        replies.append(session.ask(line))
+    with server.client() as other:
+        other.call('FLUSHALL')
+        for line in lines:
+            if before_each is not None:
+                other.call(*before_each)
+            replies.append(session.ask(line))
+            if replies[-1][0] == 'closed' and not server.is_running():
+                raise ServerDied(f'it ended with {server.wait()} on {shown(line.args)}')
     session.close()
     return replies
 
