@@ -281,6 +281,9 @@ static void note_result(struct checkpoint *checkpoint, int err)
                        error_text(err));
         return;
     }
+    /* A space may have died after its records were gathered. */
+    uint32_t dead;
+    keyspace->drop_trees |= keyspace_dead_trees(keyspace, checkpoint->shelf, &dead, 1) > 0;
     keyspace->stats.checkpoints++;
     keyspace->stats.checkpoint_records += checkpoint->batch.count;
     keyspace->stats.last_checkpoint_ms = shard_now_ms(keyspace->shard);

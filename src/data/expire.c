@@ -38,6 +38,11 @@ void keyspace_set_clock_high_ms(struct keyspace *keyspace, int64_t now_ms)
 void keyspace_expire(struct keyspace *keyspace, struct shelf *shelf, const struct key *key,
                      struct table_place place)
 {
+    /* A change of it that another shard logs may stand in the log already: the deletion of what was
+     * here before must not follow it. The record stays, invisible, until it is met again. */
+    if (shelf->foreign_writes > 0 && latch_blocks(keyspace, key, true)) {
+        return;
+    }
     if (keyspace_erase_found(keyspace, shelf, key, place) == 1) {
         keyspace->stats.expired++;
     }

@@ -190,7 +190,7 @@ NODISCARD co_fn int keyspace_checkpoint_all(struct keyspace *keyspace);
 /* No record of this shard below it is still needed from the log. */
 struct lsn keyspace_low_lsn(const struct keyspace *keyspace);
 struct partition *keyspace_partition(const struct keyspace *keyspace,
-                                     uint32_t partition);            /* NULL: not ours */
+                                     uint32_t partition); /* NULL: not ours */
 /* Drops every clean record that nobody has pinned: DEBUG EVICT, so that tests meet cold keys. */
 void keyspace_evict_all(struct keyspace *keyspace);
 void keyspace_set_active_expire(struct keyspace *keyspace, bool on); /* DEBUG SET-ACTIVE-EXPIRE */

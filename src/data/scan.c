@@ -286,3 +286,27 @@ co_fn int scan_partition(struct keyspace *keyspace, uint32_t partition, uint32_t
     }
     return more;
 }
+
+co_fn int scan_partition_fresh(struct keyspace *keyspace, uint32_t partition, uint32_t space,
+                               scan_each_fn *each, void *context)
+{
+    struct scan_position *position = mem_calloc(1, sizeof(*position));
+    if (position == NULL) {
+        return ERR_MEMORY;
+    }
+    struct scan scan = {
+        .keyspace = keyspace,
+        .shelf = keyspace->by_partition[partition],
+        .space = space,
+        .examine_max = UINT32_MAX,
+        .position = position,
+        .each = each,
+        .context = context,
+        .now_ms = keyspace_now_ms(keyspace),
+    };
+    ASSERT(scan.shelf != NULL);
+    shelf_wait_settled(scan.shelf);
+    int more = scan_table(&scan);
+    mem_free(position);
+    return more;
+}

@@ -40,6 +40,12 @@ NODISCARD co_fn int scan_partition(struct keyspace *keyspace, uint32_t partition
                                    struct scan_position *position, scan_each_fn *each,
                                    void *context);
 
+/* The first phase alone, over the whole partition: each key that is in memory and not in the tree.
+ * Of such a key that is written meanwhile it may be told twice. 1 if `each` has stopped it.
+ * Suspends. */
+NODISCARD co_fn int scan_partition_fresh(struct keyspace *keyspace, uint32_t partition,
+                                         uint32_t space, scan_each_fn *each, void *context);
+
 /* ---- cursors: numbers that clients hold ---- */
 
 /* A bounded table of positions, per shard (the one that owns the cursor's partition). A cursor's

@@ -6,7 +6,7 @@
 
 #include "model.h"
 
-enum { WORKERS = 4, STEPS = 3000 };
+enum { WORKERS = 4, STEPS = 800 };
 
 struct worker {
     struct keyspace *keyspace;
@@ -94,7 +94,7 @@ static void run(uint32_t keys, uint64_t value_bytes_max, uint64_t budget, uint64
         free(workers[i].model.keys[0].name);
         workers[i].model.keys[0] = workers[i].model.keys[--workers[i].model.count];
     }
-    for (uint32_t round = 0; round < 4; round++) {
+    for (uint32_t round = 0; round < 3; round++) {
         rig_run(&rig, 0, work, workers);
         rig_run(&rig, 0, check, workers);
         rig_run(&rig, 0, verify, NULL);
@@ -112,7 +112,7 @@ static void run(uint32_t keys, uint64_t value_bytes_max, uint64_t budget, uint64
 
 Test(busy, small_values)
 {
-    run(2000, 300, 300 << 10, 1);
+    run(2000, 300, 100 << 10, 1);
 }
 
 Test(busy, values_of_all_sizes)

@@ -1,0 +1,271 @@
+#include <string.h>
+
+#include "base/mem.h"
+#include "rig.h"
+
+static char *text_of(uint64_t bytes, char letter)
+{
+    char *text = malloc(bytes + 1);
+    memset(text, letter, bytes);
+    text[bytes] = 0;
+    return text;
+}
+
+/* ---- limits ---- */
+
+static void key_limits(struct keyspace *keyspace, void *argument)
+{
+    (void)argument;
+    char *name = text_of(STORE_KEY_BYTES_MAX + 1, 'n');
+    struct put put = {.value = slice_cstr("value")};
+    struct key key = keyspace_key(keyspace, 0, slice_of(name, STORE_KEY_BYTES_MAX + 1));
+    MUST_BE(keyspace_put(keyspace, &key, &put), ERR_KEY_TOO_LONG);
+    struct record *record;
+    MUST_BE(keyspace_find(keyspace, &key, true, &record), 0);
+    key = keyspace_key(keyspace, 0, slice_of(name, STORE_KEY_BYTES_MAX));
+    MUST_BE(keyspace_put(keyspace, &key, &put), 0);
+    rig_checkpoint(keyspace);
+    rig_evict_all(keyspace);
+    MUST_BE(rig_find(keyspace, &key, &record), 1);
+    free(name);
+}
+
+Test(put, takes_a_key_of_the_longest_length_and_not_one_byte_more)
+{
+    rig_test(key_limits);
+}
+
+static void value_limits(struct keyspace *keyspace, void *argument)
+{
+    (void)argument;
+    /* Never touched: only the length is looked at. */
+    struct key key = rig_key(keyspace, "a");
+    struct put put = {.value = slice_of("x", (size_t)STORE_VALUE_BYTES_MAX + 1)};
+    MUST_BE(keyspace_put(keyspace, &key, &put), ERR_VALUE_TOO_LARGE);
+    put.value = slice_cstr("x");
+    MUST_BE(keyspace_put(keyspace, &key, &put), 0);
+    MUST_BE(keyspace_write_range(keyspace, &key, STORE_VALUE_BYTES_MAX, slice_cstr("x")),
+            ERR_VALUE_TOO_LARGE);
+    MUST_BE(keyspace_write_range(keyspace, &key, UINT64_MAX, slice_cstr("x")), ERR_VALUE_TOO_LARGE);
+    rig_holds(keyspace, "a", "x");
+}
+
+Test(put, refuses_a_value_that_is_too_large)
+{
+    rig_test(value_limits);
+}
+
+/* ---- in place ---- */
+
+static const struct record *resident(struct keyspace *keyspace, const char *name)
+{
+    struct key key = rig_key(keyspace, name);
+    struct table_place place;
+    return shelf_find(keyspace->by_partition[key.partition], &key, &place);
+}
+
+static void in_place(struct keyspace *keyspace, void *argument)
+{
+    (void)argument;
+    rig_put(keyspace, "a", "0123456789");
+    const struct record *record = resident(keyspace, "a");
+    rig_put(keyspace, "a", "9876543210");
+    MUST(resident(keyspace, "a") == record);
+    rig_put(keyspace, "a", "short");
+    MUST(resident(keyspace, "a") == record);
+    rig_put(keyspace, "a", "0123456789");
+    MUST(resident(keyspace, "a") == record);
+    /* The new value may be a part of the old one. */
+    struct key key = rig_key(keyspace, "a");
+    struct put put = {.value = slice_of(record_value(record).data + 3, 5)};
+    MUST_BE(keyspace_put(keyspace, &key, &put), 0);
+    rig_holds(keyspace, "a", "34567");
+    rig_checkpoint(keyspace);
+    rig_put(keyspace, "a", "clean");
+    MUST(resident(keyspace, "a") == record);
+    rig_holds(keyspace, "a", "clean");
+    rig_verify(keyspace);
+    /* With an expiry the layout is another. */
+    rig_put_expiring(keyspace, "a", "clean", INT64_C(99000000000000));
+    rig_holds(keyspace, "a", "clean");
+    rig_verify(keyspace);
+}
+
+Test(put, overwrites_a_record_in_place_where_it_fits)
+{
+    rig_test(in_place);
+}
+
+/* ---- large values ---- */
+
+static void shared_blob(struct keyspace *keyspace, void *argument)
+{
+    (void)argument;
+    char *text = text_of(10000, 'a');
+    rig_put(keyspace, "a", text);
+    struct blob *blob = blob_hold(record_blob(resident(keyspace, "a")));
+    struct key key = rig_key(keyspace, "a");
+    MUST_BE(keyspace_write_range(keyspace, &key, 0, slice_cstr("b")), 0);
+    /* Who holds the old value goes on seeing it. */
+    MUST(blob_data(blob)[0] == 'a');
+    MUST(record_value(resident(keyspace, "a")).data[0] == 'b');
+    blob_drop(blob);
+    const uint8_t *data = record_value(resident(keyspace, "a")).data;
+    MUST_BE(keyspace_write_range(keyspace, &key, 1, slice_cstr("b")), 0);
+    MUST(record_value(resident(keyspace, "a")).data == data);
+    rig_verify(keyspace);
+    free(text);
+}
+
+Test(put, a_large_value_is_copied_only_while_others_refer_to_it)
+{
+    rig_test(shared_blob);
+}
+
+static void many_appends(struct keyspace *keyspace, void *argument)
+{
+    (void)argument;
+    rig_put(keyspace, "a", "");
+    struct key key = rig_key(keyspace, "a");
+    uint32_t moves = 0;
+    const uint8_t *data = NULL;
+    for (uint32_t i = 0; i < 20000; i++) {
+        uint8_t bytes[8];
+        store_le64(bytes, i);
+        MUST_BE(keyspace_write_range(keyspace, &key, 8 * (uint64_t)i, slice_of(bytes, 8)), 0);
+        const uint8_t *now = record_value(resident(keyspace, "a")).data;
+        moves += now != data;
+        data = now;
+    }
+    MUST(moves < 600); /* and most of them while it was short */
+    rig_verify(keyspace);
+}
+
+static void after_appends(struct keyspace *keyspace, void *argument)
+{
+    struct record *record;
+    (void)argument;
+    struct key key = rig_key(keyspace, "a");
+    MUST_BE(rig_find(keyspace, &key, &record), 1);
+    MUST_BE(record_value(record).bytes, 160000);
+    MUST_BE(record_meta(record), RECORD_META_RAW);
+    for (uint32_t i = 0; i < 20000; i++) {
+        MUST_BE(load_le64(record_value(record).data + 8 * (uint64_t)i), i);
+    }
+}
+
+Test(put, a_value_built_by_appends_moves_rarely_and_survives)
+{
+    rig_test_restarted(many_appends, RIG_CRASH, after_appends);
+}
+
+static void sparse(struct keyspace *keyspace, void *argument)
+{
+    struct record *record;
+    (void)argument;
+    static const uint64_t offsets[] = {10, 1000, 5000, 70000};
+    for (uint32_t i = 0; i < 4; i++) {
+        rig_put(keyspace, "a", "start");
+        struct key key = rig_key(keyspace, "a");
+        MUST_BE(keyspace_write_range(keyspace, &key, offsets[i], slice_cstr("end")), 0);
+        MUST_BE(rig_find(keyspace, &key, &record), 1);
+        struct slice value = record_value(record);
+        MUST_BE(value.bytes, offsets[i] + 3);
+        MUST(memcmp(value.data, "start", 5) == 0);
+        MUST(memcmp(value.data + offsets[i], "end", 3) == 0);
+        for (uint64_t at = 5; at < offsets[i]; at++) {
+            MUST_BE(value.data[at], 0);
+        }
+        /* A part of itself to its own end. */
+        MUST_BE(keyspace_write_range(keyspace, &key, value.bytes, slice_of(value.data, 5)), 0);
+        MUST_BE(rig_find(keyspace, &key, &record), 1);
+        value = record_value(record);
+        MUST(memcmp(value.data + value.bytes - 5, "start", 5) == 0);
+    }
+    rig_verify(keyspace);
+}
+
+Test(put, fills_a_gap_with_zeros)
+{
+    rig_test(sparse);
+}
+
+/* ---- without memory ---- */
+
+/* Each way to change a key, over each state of it, with each of its allocations failing in turn. */
+enum { WAYS = 8, STATES = 4 };
+
+static int change(struct keyspace *keyspace, uint32_t way, const char *large)
+{
+    struct key key = rig_key(keyspace, "{t}a");
+    struct put put = {.value = slice_cstr("short"), .expire_ms = 0};
+    struct change foreign = {.key = key, .put = {.value = slice_cstr("foreign")}};
+    switch (way) {
+    case 0:
+        return keyspace_put(keyspace, &key, &put);
+    case 1:
+        put.value = slice_cstr(large);
+        return keyspace_put(keyspace, &key, &put);
+    case 2:
+        put.expire_ms = INT64_C(99000000000000);
+        return keyspace_put(keyspace, &key, &put);
+    case 3:
+        return (int)min_i64(keyspace_remove(keyspace, &key), 0);
+    case 4:
+        return keyspace_set_expire(keyspace, &key, INT64_C(99000000000000));
+    case 5:
+        return keyspace_write_range(keyspace, &key, 100, slice_cstr(large));
+    case 6:
+        return keyspace_write_range(keyspace, &key, 1, slice_cstr("x"));
+    default:
+        return keyspace_apply(keyspace, &foreign);
+    }
+}
+
+static void prepare(struct keyspace *keyspace, uint32_t state, const char *large)
+{
+    rig_put(keyspace, "{t}a", state == 1 ? large : "a value");
+    if (state == 2) {
+        rig_checkpoint(keyspace);
+    }
+    if (state == 3) {
+        (void)rig_remove(keyspace, "{t}a");
+        rig_checkpoint(keyspace);
+    }
+}
+
+static void failing(struct keyspace *keyspace, void *argument)
+{
+    (void)argument;
+    char *large = text_of(6000, 'L');
+    uint32_t failures = 0;
+    for (uint32_t way = 0; way < WAYS; way++) {
+        for (uint32_t state = 0; state < STATES; state++) {
+            bool exists = state != 3;
+            const char *before = state == 1 ? large : exists ? "a value" : NULL;
+            for (uint64_t n = 1;; n++) {
+                prepare(keyspace, state, large);
+                struct key key = rig_key(keyspace, "{t}a");
+                MUST_BE(rig_load(keyspace, &key), 0);
+                mem_fail_after(n, false);
+                int err = change(keyspace, way, large);
+                mem_fail_after(0, false);
+                keyspace_unpin(keyspace, &key);
+                rig_verify(keyspace);
+                if (err != ERR_MEMORY) {
+                    MUST(err == 0 || (err == ERR_NOT_FOUND && !exists));
+                    break;
+                }
+                failures++;
+                rig_holds(keyspace, "{t}a", before);
+            }
+        }
+    }
+    MUST(failures > 20);
+    free(large);
+}
+
+Test(put, changes_nothing_when_memory_is_out)
+{
+    rig_test(failing);
+}
