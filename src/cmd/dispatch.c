@@ -109,6 +109,21 @@ static bool command_pauses(const struct cmd_server *server, const struct command
     return !writes_only || (command->flags & CMD_WRITE) != 0;
 }
 
+/* net reads a little more than is allowed (options), so that such an argument can be refused here. */
+static bool has_large_argument(const struct cmd_shard *here, const struct prepared *p)
+{
+    uint64_t max = here->options.bulk_bytes_max;
+    if (LIKELY(p->bytes <= max)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < p->argc; i++) {
+        if (p->args[i].bytes > max) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Replies why the command can't run at all, and returns true. */
 static bool step_rejects(struct session *session, const struct prepared *p)
 {
@@ -122,6 +137,8 @@ static bool step_rejects(struct session *session, const struct prepared *p)
         session_reply_arity(reply, p->command);
     } else if (!session->authenticated && (p->command->flags & CMD_NO_AUTH) == 0) {
         reply_error(reply, "NOAUTH Authentication required.");
+    } else if (UNLIKELY(has_large_argument(session->here, p))) {
+        reply_error(reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     } else {
         return false;
     }
@@ -362,7 +379,7 @@ static enum step step_start(struct session *session, const struct prepared *p,
     reply_begin(session); /* a batch that was sent may have changed where replies go */
     struct cmd_shard *here = session->here;
     if (UNLIKELY(atomic_load_explicit(&here->server->monitors, memory_order_relaxed) > 0) &&
-        (p->command->flags & CMD_SKIP_MONITOR) == 0) {
+        (p->command->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)) == 0) {
         monitor_feed(here, session, p->args, p->argc);
     }
     if ((p->command->flags & CMD_KEYS) != 0 && p->has_key) {

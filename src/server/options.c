@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-enum { OUTPUT_PAUSE_BYTES = 32 << 20 };
+enum { OUTPUT_PAUSE_BYTES = 32 << 20, BULK_BYTES_ABOVE_LIMIT = 1 << 20 };
 
 uint64_t options_memory_bytes(const struct config *config)
 {
@@ -51,7 +51,10 @@ struct net_limits options_net(const struct config *config)
 {
     struct net_limits limits = net_limits_default();
     const struct config_limit *normal = &config->limits[CONFIG_CLASS_NORMAL];
-    limits.bulk_bytes_max = (uint64_t)config_number(config, DIRECTIVE_PROTO_MAX_BULK_LEN);
+    /* A little more than is allowed: what is just too large is read, refused by the command room with
+     * an error, and the connection lives. Far beyond it is a protocol error, as with Redis. */
+    limits.bulk_bytes_max =
+        (uint64_t)config_number(config, DIRECTIVE_PROTO_MAX_BULK_LEN) + BULK_BYTES_ABOVE_LIMIT;
     limits.query_bytes_max = (uint64_t)config_number(config, DIRECTIVE_CLIENT_QUERY_BUFFER_LIMIT);
     limits.output_hard_bytes = normal->hard_bytes;
     limits.output_soft_bytes = normal->soft_bytes;
