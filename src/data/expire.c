@@ -10,6 +10,7 @@
  * again.
  */
 #include "data/keyspace_impl.h"
+#include "data/latch.h"
 
 enum {
     SWEEP_TICKS = 10,
