@@ -205,7 +205,7 @@ int keyspace_find(struct keyspace *keyspace, const struct key *key, bool touch,
     struct record *record = shelf_find(shelf, key, &place);
     int found = 1;
     if (UNLIKELY(record == NULL)) {
-        found = shelf_tree_is_empty(shelf, key->space) ? 0 : ERR_AGAIN;
+        found = key_is_too_long(key) || shelf_tree_is_empty(shelf, key->space) ? 0 : ERR_AGAIN;
     } else if (UNLIKELY((record->flags & (RECORD_NO_VALUE | RECORD_EXPIRES)) != 0)) {
         found = find_special(keyspace, shelf, key, place);
     }

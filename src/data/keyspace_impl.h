@@ -175,6 +175,12 @@ static inline struct shelf *shelf_of(const struct keyspace *keyspace, const stru
     return shelf;
 }
 
+/* Such a key exists nowhere, so it is resident without a record, and pinned without a pin. */
+static inline bool key_is_too_long(const struct key *key)
+{
+    return key->name.bytes > STORE_KEY_BYTES_MAX;
+}
+
 static inline struct record *shelf_find(const struct shelf *shelf, const struct key *key,
                                         struct table_place *ret_place)
 {

@@ -263,6 +263,10 @@ static int load_cached(struct keyspace *keyspace, struct shelf *shelf, const str
 void keyspace_load(struct keyspace *keyspace, struct key_load *load)
 {
     ASSERT(load->keyspace == keyspace);
+    if (UNLIKELY(key_is_too_long(&load->key))) {
+        load_done(load, 0);
+        return;
+    }
     struct shelf *shelf = shelf_of(keyspace, &load->key);
     struct table_place place;
     struct record *record = shelf_find(shelf, &load->key, &place);
@@ -293,6 +297,9 @@ void keyspace_load(struct keyspace *keyspace, struct key_load *load)
 
 bool keyspace_pin(struct keyspace *keyspace, const struct key *key)
 {
+    if (UNLIKELY(key_is_too_long(key))) {
+        return true;
+    }
     struct shelf *shelf = shelf_of(keyspace, key);
     struct table_place place;
     struct record *record = shelf_find(shelf, key, &place);
@@ -315,6 +322,9 @@ void keyspace_drop_if_absent(struct keyspace *keyspace, struct shelf *shelf,
 
 void keyspace_unpin(struct keyspace *keyspace, const struct key *key)
 {
+    if (UNLIKELY(key_is_too_long(key))) {
+        return;
+    }
     struct shelf *shelf = shelf_of(keyspace, key);
     struct table_place place;
     struct record *record = shelf_find(shelf, key, &place);
