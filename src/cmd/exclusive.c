@@ -77,6 +77,7 @@ co_fn void exclusive_end(struct cmd_shard *here)
 struct spaces_map {
     uint32_t spaces[KEYSPACE_DATABASES_MAX];
     uint32_t space_next;
+    struct lsn logged; /* below it: the change */
 };
 
 static int spaces_adopt(struct shard *there, void *argument)
@@ -84,6 +85,7 @@ static int spaces_adopt(struct shard *there, void *argument)
     const struct spaces_map *map = argument;
     struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
     keyspace_adopt_spaces(here->keyspace, map->spaces, map->space_next);
+    log_writer_saw(here->writer, map->logged);
     return 0;
 }
 
@@ -97,6 +99,7 @@ int exclusive_change_spaces(struct cmd_shard *here, spaces_change_fn *change, vo
     change(context, map.spaces, &map.space_next);
     keyspace_log_spaces(here->keyspace, map.spaces, map.space_next);
     log_flush(here->writer); /* later records of other shards follow it in the stream */
+    map.logged = log_writer_end(here->writer);
     for (uint32_t i = 0; i < here->server->shards; i++) {
         while (shard_call(here->shard, i, spaces_adopt, &map) < 0) {
             await_sleep_ns(here->shard, EXCLUSIVE_RETRY_NS);

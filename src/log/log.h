@@ -127,6 +127,8 @@ void log_flush(struct log_writer *writer);
 /* The end of what this writer has put into the stream: what its shard's readers may have seen lies
  * below. Once something was dropped because of a failure: a position that is never reached. */
 struct lsn log_writer_end(const struct log_writer *writer);
+/* This shard's readers may see from now on what another writer has put below `lsn`. */
+void log_writer_saw(struct log_writer *writer, struct lsn lsn);
 
 struct lsn log_reserved(const struct log *log);
 struct lsn log_written(const struct log *log);

@@ -72,6 +72,11 @@ struct lsn log_writer_end(const struct log_writer *writer)
     return (struct lsn){writer->end};
 }
 
+void log_writer_saw(struct log_writer *writer, struct lsn lsn)
+{
+    writer->end = max_u64(writer->end, lsn.value);
+}
+
 /* ---- the batch ---- */
 
 static struct batch_frame *last_frame(struct log_writer *writer)
