@@ -48,6 +48,27 @@ void model_deinit(struct model *model)
     free(model->keys);
 }
 
+static void *copy_bytes(const uint8_t *from, uint64_t bytes)
+{
+    uint8_t *to = malloc(bytes + 1);
+    if (bytes > 0) {
+        memcpy(to, from, bytes);
+    }
+    return to;
+}
+
+void model_copy(const struct model *model, struct model *copy)
+{
+    *copy = *model;
+    copy->keys = calloc(model->count, sizeof(*copy->keys));
+    for (uint32_t i = 0; i < model->count; i++) {
+        const struct model_key *key = &model->keys[i];
+        copy->keys[i] = *key;
+        copy->keys[i].name = copy_bytes(key->name, key->name_bytes);
+        copy->keys[i].value = key->value == NULL ? NULL : copy_bytes(key->value, key->value_bytes);
+    }
+}
+
 static struct key key_of(const struct keyspace *keyspace, const struct model_key *key)
 {
     return keyspace_key(keyspace, keyspace_space(keyspace, 0),

@@ -30,6 +30,8 @@ struct model {
 /* `count` keys of all lengths. */
 void model_init(struct model *model, uint32_t count, uint64_t value_bytes_max, uint64_t seed);
 void model_deinit(struct model *model);
+/* As it is now. */
+void model_copy(const struct model *model, struct model *copy);
 /* Forgets the keys of other shards. */
 void model_own(struct model *model, const struct keyspace *keyspace);
 /* Random changes and reads, each compared. */

@@ -81,8 +81,10 @@ static void *housekeep(void *argument)
     struct rig *rig = argument;
     while (!atomic_load(&rig->housekeeper_ends)) {
         sem_wait(&rig->housekeeping);
+        pthread_mutex_lock(rig->housekeeper_works);
         while (log_housekeep(rig->log)) {
         }
+        pthread_mutex_unlock(rig->housekeeper_works);
     }
     return NULL;
 }
@@ -193,6 +195,8 @@ int rig_try_open(struct rig *rig)
     }
     rig->created = true;
     sem_init(&rig->housekeeping, 0, 0);
+    rig->housekeeper_works = malloc(sizeof(*rig->housekeeper_works));
+    pthread_mutex_init(rig->housekeeper_works, NULL);
     atomic_store(&rig->housekeeper_ends, false);
     log_set_housekeeper(rig->log, wake_housekeeper, rig);
     MUST_BE(pthread_create(&rig->housekeeper, NULL, housekeep, rig), 0);
@@ -227,6 +231,8 @@ void rig_close(struct rig *rig, enum rig_close how)
     sem_post(&rig->housekeeping);
     pthread_join(rig->housekeeper, NULL);
     sem_destroy(&rig->housekeeping);
+    pthread_mutex_destroy(rig->housekeeper_works);
+    free(rig->housekeeper_works);
     int err = log_close(rig->log, how == RIG_CLEAN);
     cr_assert_eq(err, 0);
     cr_assert_eq(rig->failures, 0);
@@ -282,7 +288,9 @@ void rig_fork(const struct rig *rig, struct rig *copy)
     fresh_directory(copy->dir);
     char command[RIG_PATH_BYTES * 3];
     snprintf(command, sizeof(command), "cp -a %s/. %s", rig->dir, copy->dir);
+    pthread_mutex_lock(rig->housekeeper_works);
     MUST_BE(system(command), 0);
+    pthread_mutex_unlock(rig->housekeeper_works);
     copy->set = NULL;
     copy->log = NULL;
 }

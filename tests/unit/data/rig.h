@@ -72,6 +72,7 @@ struct rig {
     struct log *log;
     struct rig_shard shards[RIG_SHARDS_MAX];
     pthread_t housekeeper;
+    pthread_mutex_t *housekeeper_works; /* held while files of the log come and go */
     sem_t housekeeping;
     atomic_bool housekeeper_ends;
     int failures;
