@@ -51,8 +51,8 @@ struct net_limits options_net(const struct config *config)
 {
     struct net_limits limits = net_limits_default();
     const struct config_limit *normal = &config->limits[CONFIG_CLASS_NORMAL];
-    /* A little more than is allowed: what is just too large is read, refused by the command room with
-     * an error, and the connection lives. Far beyond it is a protocol error, as with Redis. */
+    /* A little more than is allowed: what is just too large is read, refused by the command room
+     * with an error, and the connection lives. Far beyond it is a protocol error, as with Redis. */
     limits.bulk_bytes_max =
         (uint64_t)config_number(config, DIRECTIVE_PROTO_MAX_BULK_LEN) + BULK_BYTES_ABOVE_LIMIT;
     limits.query_bytes_max = (uint64_t)config_number(config, DIRECTIVE_CLIENT_QUERY_BUFFER_LIMIT);

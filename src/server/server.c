@@ -85,6 +85,7 @@ static co_fn int shard_hang_up(struct shard *shard, void *argument)
     struct net *net = server->shards[shard_id(shard)].net;
     if (net != NULL) {
         net_close_all(net, CLOSE_TIMEOUT_MS);
+        cmd_shard_finish(shard_slot(shard, SHARD_SLOT_CMD));
     }
     return 0;
 }
