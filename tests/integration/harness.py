@@ -1,9 +1,9 @@
 """What the integration tests share: a server of their own, a client, and running tests.
 
 A test file defines functions test_*(program, folder): the built server and an empty directory that
-is removed afterwards. It ends with `harness.main(globals())`, which runs them all in order and exits
-with 1 if one fails. Servers listen on a free port of 127.0.0.1 and are killed when their `with` block
-ends.
+is removed afterwards. It ends with `harness.main(globals())`, which runs them all in order and
+exits with 1 if one fails. Servers listen on a free port of 127.0.0.1 and are killed when their
+`with` block ends.
 """
 
 import os
