@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cmd/session.h"
 #include "cmd/slowlog.h"
 
 /* ---- requests ---- */
@@ -34,7 +35,8 @@ struct key request_derive_key(const struct request *request, uint32_t index)
     uint32_t database = request->database;
     if (UNLIKELY(command->key_database != NULL)) {
         int other = command->key_database(request->args, request->argc, index);
-        database = other >= 0 ? (uint32_t)other : database;
+        bool exists = other >= 0 && (uint32_t)other < request->here->server->databases;
+        database = exists ? (uint32_t)other : database; /* if not, the handler refuses */
     }
     uint32_t position = (uint32_t)command->first_key + index * (uint32_t)command->key_step;
     ASSERT(position < request->argc);
@@ -45,6 +47,30 @@ bool key_equal(const struct key *one, const struct key *other)
 {
     return one->hash == other->hash && one->space == other->space &&
            slice_equal(one->name, other->name);
+}
+
+int keys_find_same(const struct key *keys, uint32_t count, uint32_t *ret_first)
+{
+    uint32_t slots = 4;
+    while (slots < 2 * count) {
+        slots *= 2;
+    }
+    uint32_t *taken = mem_calloc(slots, sizeof(*taken)); /* index + 1, open addressing */
+    if (taken == NULL) {
+        return ERR_MEMORY;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t slot = (uint32_t)keys[i].hash & (slots - 1);
+        while (taken[slot] != 0 && !key_equal(&keys[taken[slot] - 1], &keys[i])) {
+            slot = (slot + 1) & (slots - 1);
+        }
+        if (taken[slot] == 0) {
+            taken[slot] = i + 1;
+        }
+        ret_first[i] = taken[slot] - 1;
+    }
+    mem_free(taken);
+    return 0;
 }
 
 int request_run(struct request *request)
@@ -132,11 +158,10 @@ void call_destroy(struct call *call)
 
 /* ---- getting ready ----
  *
- *   call_make_ready → [latched by others: call_latch … call_latched] → call_fetch … call_loaded →
- * call_fetched call_fetched    → [latched meanwhile: call_latch … call_latched] → ready
- *
- * Once the call holds latches itself nothing can come between any more. Steps marked with dots end
- * in a callback.
+ * First all keys are fetched and pinned (call_fetch), then, just before the command runs, it queues
+ * for latches if others hold any of its keys (call_latch). In this order, because a call that holds
+ * latches must not wait for anything but the disk: several calls of a batch that latched early would
+ * wait for each other.
  */
 
 static bool call_needs_values(const struct call *call)
@@ -161,18 +186,33 @@ bool request_is_latched(const struct request *request)
     return false;
 }
 
-static void call_loaded(struct key_load *load, int result);
-static void call_latched(struct latch_request *latch);
+static void call_loaded(struct key_load *load, int result)
+{
+    struct call_load *mine = container_of(load, struct call_load, load);
+    struct call *call = mine->call;
+    if (result < 0) {
+        call->error = result;
+    } else {
+        mine->pinned = true;
+    }
+    ASSERT(call->loading > 0);
+    call->loading--;
+    if (call->loading == 0) {
+        call->ready(call);
+    }
+}
 
-/* True: all keys are resident and pinned. */
-static bool call_fetch(struct call *call)
+bool call_fetch(struct call *call, struct cmd_shard *here, call_ready_fn *ready)
 {
     struct request *request = &call->request;
-    struct keyspace *keyspace = request->here->keyspace;
-    if (!call_needs_values(call)) {
-        return true;
-    }
+    struct keyspace *keyspace = here->keyspace;
+    request->here = here;
+    request->space = keyspace_space(keyspace, request->database);
     for (uint32_t i = 0; i < request->key_count; i++) {
+        request->keys[i] = request_derive_key(request, i);
+    }
+    call->ready = ready;
+    for (uint32_t i = 0; i < request->key_count && call_needs_values(call); i++) {
         struct call_load *load = &call->loads[i];
         load->call = call;
         load->pinned = keyspace_pin(keyspace, &request->keys[i]);
@@ -186,32 +226,49 @@ static bool call_fetch(struct call *call)
     return call->loading == 0;
 }
 
-static uint32_t call_distinct_keys(const struct call *call, struct latch_key *ret_keys)
+/* One latch for each distinct key; NULL: no memory. */
+static struct latch_key *call_latch_keys(const struct call *call, uint32_t *ret_count)
 {
     const struct request *request = &call->request;
     bool write = (request->command->flags & CMD_WRITE) != 0;
+    struct latch_key *keys = mem_alloc(request->key_count * sizeof(*keys));
+    uint32_t *first = mem_alloc(request->key_count * sizeof(*first));
+    if (keys == NULL || first == NULL ||
+        keys_find_same(request->keys, request->key_count, first) < 0) {
+        mem_free(keys);
+        mem_free(first);
+        return NULL;
+    }
     uint32_t count = 0;
     for (uint32_t i = 0; i < request->key_count; i++) {
-        bool seen = false;
-        for (uint32_t j = 0; j < count && !seen; j++) {
-            seen = key_equal(&ret_keys[j].key, &request->keys[i]);
-        }
-        if (!seen) {
-            ret_keys[count++] = (struct latch_key){.key = request->keys[i], .exclusive = write};
+        if (first[i] == i) {
+            keys[count++] = (struct latch_key){.key = request->keys[i], .exclusive = write};
         }
     }
-    return count;
+    mem_free(first);
+    *ret_count = count;
+    return keys;
 }
 
-/* True: latches are held, or can't be had (error set). */
-static bool call_latch(struct call *call)
+static void call_latched(struct latch_request *latch)
 {
-    struct latch_key *keys = mem_alloc(call->request.key_count * sizeof(*keys));
+    struct call *call = container_of(latch, struct call, latch);
+    call->ready(call);
+}
+
+bool call_latch(struct call *call, call_ready_fn *ready)
+{
+    if (call->latch.keys != NULL || call->error < 0 ||
+        LIKELY(!request_is_latched(&call->request))) {
+        return true;
+    }
+    uint32_t count;
+    struct latch_key *keys = call_latch_keys(call, &count);
     if (keys == NULL) {
         call->error = ERR_MEMORY;
         return true;
     }
-    uint32_t count = call_distinct_keys(call, keys);
+    call->ready = ready;
     call->latch = (struct latch_request){.done = call_latched, .keys = keys, .count = count};
     int held = latch_acquire(call->request.here->keyspace, &call->latch);
     if (held < 0) {
@@ -220,58 +277,6 @@ static bool call_latch(struct call *call)
         mem_free(keys);
     }
     return held != 0;
-}
-
-/* All keys are there. True: nobody has latched one meanwhile, or we hold the latches. */
-static bool call_fetched(struct call *call)
-{
-    if (call->latch.keys != NULL || call->error < 0 || !request_is_latched(&call->request)) {
-        return true;
-    }
-    call->fetched = true;
-    return call_latch(call);
-}
-
-static void call_loaded(struct key_load *load, int result)
-{
-    struct call_load *mine = container_of(load, struct call_load, load);
-    struct call *call = mine->call;
-    if (result < 0) {
-        call->error = result;
-    } else {
-        mine->pinned = true;
-    }
-    ASSERT(call->loading > 0);
-    call->loading--;
-    if (call->loading == 0 && call_fetched(call)) {
-        call->ready(call);
-    }
-}
-
-static void call_latched(struct latch_request *latch)
-{
-    struct call *call = container_of(latch, struct call, latch);
-    if (call->fetched || call_fetch(call)) {
-        call->ready(call);
-    }
-}
-
-bool call_make_ready(struct call *call, struct cmd_shard *here, call_ready_fn *ready)
-{
-    struct request *request = &call->request;
-    request->here = here;
-    request->space = keyspace_space(here->keyspace, request->database);
-    for (uint32_t i = 0; i < request->key_count; i++) {
-        request->keys[i] = request_derive_key(request, i);
-    }
-    call->ready = ready;
-    if (request_is_latched(request) && !call_latch(call)) {
-        return false;
-    }
-    if (call->error < 0) {
-        return true;
-    }
-    return call_fetch(call) && call_fetched(call);
 }
 
 static void call_let_go(struct call *call)
@@ -295,6 +300,9 @@ void call_run(struct call *call)
     if (call->error < 0) {
         reply_errorf(&call->reply, "ERR reading from the store failed: %s",
                      error_text(call->error));
+    } else if (call->refused < 0) {
+        session_reply_disk_error(&call->reply, call->refused);
+        call->request.here->stats[call->request.command->index].rejected++;
     } else {
         int err = request_run(&call->request);
         ASSERT(err != ERR_AGAIN); /* all keys are pinned */

@@ -34,8 +34,8 @@ struct call {
     struct remote_batch *batch; /* it travels in, at the owner */
     struct call_load *loads;    /* one for each key */
     uint32_t loading;
-    int error;    /* of a load or a latch */
-    bool fetched; /* all keys are there, only latches are waited for */
+    int error;   /* of a load or a latch */
+    int refused; /* why no write may run: call_run replies it */
     call_ready_fn *ready;
     struct latch_request latch; /* held while latch.keys is set */
 };
@@ -46,9 +46,14 @@ struct call *call_create(struct cmd_shard *here, struct session *session,
 void call_destroy(struct call *call); /* unpinned, slot not open */
 
 /* Derives the keys at `here`, the shard that owns them, and makes all that the command needs
- * resident, pinned and not latched by others. True: done. False: `ready` is called later;
- * call->error is then 0 or why a key can't be read. */
-bool call_make_ready(struct call *call, struct cmd_shard *here, call_ready_fn *ready);
+ * resident and pinned. True: done. False: `ready` is called later. Afterwards call->error is 0 or
+ * why a key can't be read. */
+bool call_fetch(struct call *call, struct cmd_shard *here, call_ready_fn *ready);
+
+/* After call_fetch, just before call_run. True: nobody else has latched its keys, or it holds the
+ * latches itself, or can't have them (call->error). False: `ready` is called when it holds them.
+ * Whoever holds latches waits for nothing else before call_run. */
+bool call_latch(struct call *call, call_ready_fn *ready);
 
 /* Runs the handler, or replies the error; then unpins and unlatches. */
 void call_run(struct call *call);

@@ -46,6 +46,14 @@ void cmd_shard_resume_waiting(struct cmd_shard *here)
     remote_start_held(here);
 }
 
+void cmd_shard_resume_first(struct cmd_shard *here)
+{
+    struct list_node *node = list_pop_front(&here->waiting);
+    if (node != NULL) {
+        conn_resume(container_of(node, struct session, waiting_node)->conn);
+    }
+}
+
 static void cmd_shard_init_lists(struct cmd_shard *here)
 {
     list_init(&here->waiting);
@@ -54,6 +62,7 @@ static void cmd_shard_init_lists(struct cmd_shard *here)
     list_init(&here->slowlog);
     list_init(&here->monitors);
     co_event_init(&here->drained);
+    co_event_init(&here->saved);
     co_sem_init(&here->exclusive_turn, 1);
     output_init(&here->scratch, SIZE_MAX);
 }
@@ -93,13 +102,21 @@ int cmd_shard_create(struct cmd_server *server, struct shard *shard, const struc
     return 0;
 }
 
+co_fn void cmd_shard_finish(struct cmd_shard *here)
+{
+    while (here->saving > 0) {
+        co_event_wait(&here->saved);
+    }
+}
+
 void cmd_shard_destroy(struct cmd_shard *here)
 {
     if (here == NULL) {
         return;
     }
     ASSERT(list_empty(&here->waiting));
-    ASSERT(here->executing == 0);
+    ASSERT(here->executing == 0 && here->coordinators == 0 && here->saving == 0);
+    ASSERT(list_empty(&here->held_batches) && list_empty(&here->executed_batches));
     shard_timer_disarm(here->shard, &here->waiting_timer);
     shard_remove_hook(here->shard, SHARD_HOOK_FLUSH, cmd_shard_flush, here);
     shard_set_slot(here->shard, SHARD_SLOT_CMD, NULL);

@@ -98,8 +98,11 @@ struct cmd_shard {
         waiting; /* sessions to resume: throttled, paused, or held by an exclusive section */
     struct shard_timer waiting_timer;
     uint32_t executing;           /* parked commands and coordinators of this shard */
+    uint32_t coordinators;        /* coroutines of commands of this shard's connections */
     bool exclusive;               /* an exclusive section holds this shard */
     struct co_event drained;      /* signalled when executing reaches 0 */
+    uint32_t saving;              /* BGSAVEs under way, which no connection waits for */
+    struct co_event saved;        /* signalled when one has ended */
     struct list held_batches;     /* foreign batches that may not start yet (remote.c) */
     struct list executed_batches; /* ... that go back after the log flush */
     struct key *keys_scratch;     /* of the command that runs at once */
@@ -122,6 +125,7 @@ struct session {
     bool no_evict, no_touch;
     bool reply_off, reply_skip_next; /* CLIENT REPLY */
     bool monitoring;
+    bool shown; /* to monitors: the next command, which had to wait after that */
     uint8_t resp;
     const struct command *last_command;
     char *name, *lib_name, *lib_ver; /* owned, NULL if unset */
@@ -148,6 +152,9 @@ NODISCARD int cmd_shard_create(struct cmd_server *server, struct shard *shard,
                                const struct cmd_below *below, const struct cmd_options *options,
                                struct cmd_shard **ret_here);
 void cmd_shard_destroy(struct cmd_shard *here);
+/* Waits for what goes on without a connection; to be called on every shard, when its connections
+ * are gone, before any is destroyed. Suspends. */
+co_fn void cmd_shard_finish(struct cmd_shard *here);
 /* After net_create: the two know each other. */
 void cmd_shard_set_net(struct cmd_shard *here, struct net *net);
 void cmd_shard_set_options(struct cmd_shard *here, const struct cmd_options *options);
@@ -156,5 +163,7 @@ void cmd_shard_set_options(struct cmd_shard *here, const struct cmd_options *opt
 void cmd_shard_wait(struct cmd_shard *here);
 /* Resumes every connection and batch that waits. */
 void cmd_shard_resume_waiting(struct cmd_shard *here);
+/* Resumes the connection that has waited longest: there is room for one more command. */
+void cmd_shard_resume_first(struct cmd_shard *here);
 
 #endif

@@ -124,26 +124,29 @@ static bool has_large_argument(const struct cmd_shard *here, const struct prepar
     return false;
 }
 
-/* Replies why the command can't run at all, and returns true. */
-static bool step_rejects(struct session *session, const struct prepared *p)
+static bool command_may_run(const struct session *session, const struct prepared *p)
+{
+    return p->command != NULL && command_arity_fits(p->command, p->argc) &&
+           (session->authenticated || (p->command->flags & CMD_NO_AUTH) != 0) &&
+           LIKELY(!has_large_argument(session->here, p));
+}
+
+static void reply_why_not(struct session *session, const struct prepared *p)
 {
     struct reply *reply = &session->reply;
     if (p->command == NULL) {
         session->here->unknown_commands++;
         session_reply_unknown(reply, p->container, p->args, p->argc);
-        return true;
+        return;
     }
     if (!command_arity_fits(p->command, p->argc)) {
         session_reply_arity(reply, p->command);
     } else if (!session->authenticated && (p->command->flags & CMD_NO_AUTH) == 0) {
         reply_error(reply, "NOAUTH Authentication required.");
-    } else if (UNLIKELY(has_large_argument(session->here, p))) {
-        reply_error(reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     } else {
-        return false;
+        reply_error(reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     }
     session->here->stats[p->command->index].rejected++;
-    return true;
 }
 
 static bool overlaps(const struct command *command)
@@ -159,6 +162,9 @@ static enum step step_may_start(const struct session *session, const struct comm
     }
     struct cmd_shard *here = session->here;
     if (UNLIKELY(here->exclusive) && (command->flags & (CMD_KEYS | CMD_WIDE)) != 0) {
+        return STEP_WAIT;
+    }
+    if ((command->flags & CMD_WIDE) != 0 && coordinators_full(here)) {
         return STEP_WAIT;
     }
     if (UNLIKELY(command_pauses(here->server, command, shard_now_ms(here->shard)))) {
@@ -237,6 +243,9 @@ static enum step run_here(struct session *session, const struct prepared *p,
 
 static enum step run_spread(struct session *session, const struct prepared *p)
 {
+    if (UNLIKELY(coordinators_full(session->here))) {
+        return STEP_WAIT;
+    }
     struct call *call = call_open(session, p);
     if (call != NULL && multi_start(call) < 0) {
         reply_error(&call->reply, "ERR too many commands in progress");
@@ -357,57 +366,88 @@ static bool joins_batch(const struct session *session, const struct prepared *p,
                         const struct remote_batch *batch)
 {
     return p->has_key && p->owner == remote_to(batch) && !remote_full(batch) &&
+           p->key.name.bytes <= STORE_KEY_BYTES_MAX &&
            command_key_count(p->command, p->argc) == 1 &&
            keyspace_space(session->here->keyspace, session->database) == p->key.space &&
            (session->slots_count == 1 || overlaps(p->command));
 }
 
-static enum step step_start(struct session *session, const struct prepared *p,
-                            struct remote_batch **batch)
+/* To those in MONITOR, once, however often the command has to wait and start again. */
+static void show_command(struct session *session, const struct prepared *p)
 {
-    if (*batch != NULL && !session->here->exclusive) {
-        if (joins_batch(session, p, *batch)) {
-            return run_there(session, p, batch);
-        }
+    struct cmd_shard *here = session->here;
+    if (UNLIKELY(atomic_load_explicit(&here->server->monitors, memory_order_relaxed) > 0) &&
+        (p->command->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)) == 0 && !session->shown) {
+        session->shown = true;
+        monitor_feed(here, session, p->args, p->argc);
+    }
+}
+
+static void send_batch(struct remote_batch **batch)
+{
+    if (*batch != NULL) {
         remote_send(*batch);
         *batch = NULL;
     }
+}
+
+static enum step step_start(struct session *session, const struct prepared *p,
+                            struct remote_batch **batch)
+{
+    if (*batch != NULL && joins_batch(session, p, *batch)) {
+        show_command(session, p);
+        return run_there(session, p, batch);
+    }
+    send_batch(batch);
     enum step may = step_may_start(session, p->command);
     if (may != STEP_TAKEN) {
         return may;
     }
     reply_begin(session); /* a batch that was sent may have changed where replies go */
-    struct cmd_shard *here = session->here;
-    if (UNLIKELY(atomic_load_explicit(&here->server->monitors, memory_order_relaxed) > 0) &&
-        (p->command->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)) == 0) {
-        monitor_feed(here, session, p->args, p->argc);
-    }
+    show_command(session, p);
     if ((p->command->flags & CMD_KEYS) != 0 && p->has_key) {
         return run_keys(session, p, batch);
     }
     return (p->command->flags & CMD_WIDE) != 0 ? run_wide(session, p) : run_session(session, p);
 }
 
+/* The batch goes first: a command that joined it afterwards would reply ahead of this one. */
+static enum step step_reject(struct session *session, const struct prepared *p,
+                             struct remote_batch **batch)
+{
+    send_batch(batch);
+    if (session->slots_write) {
+        return STEP_BLOCKED;
+    }
+    reply_begin(session);
+    reply_why_not(session, p);
+    reply_end(session);
+    return STEP_TAKEN;
+}
+
 static enum step step_run(struct session *session, const struct prepared *p,
                           struct remote_batch **batch)
 {
-    if (UNLIKELY(session->slots_count >= SLOTS_MAX)) {
+    if (UNLIKELY(session->slots_count >= SLOTS_MAX || session->slots_write)) {
         return STEP_BLOCKED;
     }
     bool skip = session->reply_skip_next;
     session->reply_skip_next = false;
     session->reply.muted = session->reply_off || skip;
     reply_begin(session);
-    if (UNLIKELY(step_rejects(session, p))) {
-        reply_end(session);
-        return STEP_TAKEN;
-    }
     const struct command *before = session->last_command;
-    session->last_command = p->command;
-    enum step step = step_start(session, p, batch);
-    if (step != STEP_TAKEN) {
+    enum step step;
+    if (LIKELY(command_may_run(session, p))) {
+        session->last_command = p->command;
+        step = step_start(session, p, batch);
+    } else {
+        step = step_reject(session, p, batch);
+    }
+    if (UNLIKELY(step != STEP_TAKEN)) {
         session->reply_skip_next = skip;
         session->last_command = before;
+    } else {
+        session->shown = false;
     }
     return step;
 }
@@ -430,9 +470,7 @@ static uint32_t dispatch_commands(void *context, struct conn *conn,
         }
         session->commands++;
     }
-    if (batch != NULL) {
-        remote_send(batch);
-    }
+    send_batch(&batch);
     here->commands_processed += taken;
     if (step == STEP_BLOCKED) {
         session->blocked = true;

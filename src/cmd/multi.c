@@ -38,6 +38,7 @@ struct multi {
     struct multi_part parts[SHARDS_MAX];
     struct multi_key *keys;
     uint32_t key_count;
+    struct lsn logged; /* below it: all changes */
     bool write;
     bool needs_values;
 };
@@ -78,12 +79,13 @@ static struct multi_key *multi_change(struct multi *multi, uint32_t index)
 
 int multi_put(struct multi *multi, uint32_t index, const struct put *put)
 {
-    if (multi->call->request.keys[index].name.bytes > STORE_KEY_BYTES_MAX) {
-        return ERR_KEY_TOO_LONG;
-    }
     uint64_t bytes = put->blob != NULL ? blob_bytes(put->blob) : put->value.bytes;
-    if (bytes > STORE_VALUE_BYTES_MAX) {
-        return ERR_VALUE_TOO_LARGE;
+    bool long_key = multi->call->request.keys[index].name.bytes > STORE_KEY_BYTES_MAX;
+    if (long_key || bytes > STORE_VALUE_BYTES_MAX) {
+        if (put->blob != NULL) {
+            blob_drop(put->blob);
+        }
+        return long_key ? ERR_KEY_TOO_LONG : ERR_VALUE_TOO_LARGE;
     }
     multi_change(multi, index)->change.put = *put;
     return 0;
@@ -246,6 +248,8 @@ static int part_end(struct shard *there, void *argument)
             keyspace_unpin(here->keyspace, &multi->call->request.keys[i]);
         }
     }
+    /* Who reads it here from now on must not show it before it is as durable as replies have to be. */
+    log_writer_saw(here->writer, multi->logged);
     if (part->latched) {
         latch_release(&part->latch);
     }
@@ -266,26 +270,28 @@ static void multi_free(struct multi *multi)
     mem_free(multi);
 }
 
-/* Index of the first key that is the same as key `index`. */
-static uint32_t multi_first_same(const struct request *request, uint32_t index)
+static int multi_find_same(struct multi *multi)
 {
-    for (uint32_t i = 0; i < index; i++) {
-        if (key_equal(&request->keys[i], &request->keys[index])) {
-            return i;
-        }
+    uint32_t *first = mem_alloc(multi->key_count * sizeof(*first));
+    int err = first == NULL
+                  ? ERR_MEMORY
+                  : keys_find_same(multi->call->request.keys, multi->key_count, first);
+    for (uint32_t i = 0; i < multi->key_count && err == 0; i++) {
+        multi->keys[i].same = first[i];
     }
-    return index;
+    mem_free(first);
+    return err;
 }
 
 /* Gives every distinct key to the part of its owner. */
 static int multi_divide(struct multi *multi, uint32_t shards)
 {
     const struct request *request = &multi->call->request;
+    TRY(multi_find_same(multi));
     for (uint32_t i = 0; i < multi->key_count; i++) {
         struct multi_key *key = &multi->keys[i];
         key->part = &multi->parts[request->keys[i].partition % shards];
         key->part->multi = multi;
-        key->same = multi_first_same(request, i);
         key->part->latch.count += key->same == i;
     }
     for (uint32_t s = 0; s < shards; s++) {
@@ -368,12 +374,13 @@ static int multi_log(struct multi *multi)
             changes[count++] = multi->keys[i].change;
         }
     }
-    if (count > 0) {
-        keyspace_log_changes(here->keyspace, changes, count);
+    int err = count > 0 ? keyspace_log_changes(here->keyspace, changes, count) : 0;
+    if (count > 0 && err == 0) {
         log_flush(here->writer);
+        multi->logged = log_writer_end(here->writer);
     }
     mem_free(changes);
-    return 0;
+    return err;
 }
 
 static void multi_forget_changes(struct multi *multi)
@@ -458,6 +465,7 @@ static co_fn void multi_main(void *argument)
         multi_free(multi);
     }
     executing_end(here);
+    coordinator_end(here);
     slot_done(&call->slot);
 }
 
@@ -467,5 +475,6 @@ int multi_start(struct call *call)
     TRY(coro_start(shard_sched(here->shard), call->request.command->name, CORO_NORMAL, multi_main,
                    call));
     executing_begin(here);
+    coordinator_begin(here);
     return 0;
 }

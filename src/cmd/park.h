@@ -18,4 +18,9 @@ NODISCARD int park_start_wide(struct call *call);
 void executing_begin(struct cmd_shard *here);
 void executing_end(struct cmd_shard *here);
 
+/* Counts the coroutines of this shard's connections' commands. Full: the next one waits. */
+bool coordinators_full(const struct cmd_shard *here);
+void coordinator_begin(struct cmd_shard *here);
+void coordinator_end(struct cmd_shard *here);
+
 #endif

@@ -6,24 +6,31 @@
 
 /*
  * States of a batch, and who moves it on:
- *   open       connection's shard, remote_add         → sent      remote_send
- *   sent       mailbox                                → held      remote_arrive, in an exclusive
- * section or with a full log → fetching  remote_arrive held       owner's list → fetching
- * remote_start_held fetching   loads under way                        → executed remote_call_ready,
- * when the last key is there executed   owner's list until its log flush       → returned
- * remote_return_executed returned   mailbox                                → freed remote_come_back
+ *
+ *     open       connection's shard, remote_add         → sent      remote_send
+ *     sent       mailbox                                → held      remote_arrive, in an exclusive
+ *                                                                   section or with a full log
+ *                                                       → fetching  remote_arrive
+ *     held       owner's list                           → fetching  remote_start_held
+ *     fetching   loads under way                        → running   when the last key is there
+ *     running    in order; a call whose keys others have latched waits, and those behind it
+ *                                                       → executed  after the last call
+ *     executed   owner's list until its log flush       → returned  remote_return_executed
+ *     returned   mailbox                                → freed     remote_come_back
  */
 struct remote_batch {
     struct message message;
     struct list_node node; /* owner's lists */
     struct slot slot;
     struct list calls;
+    struct list_node *next; /* of the calls: the first that hasn't run */
     struct output output;
     uint64_t gate;
     uint64_t bytes; /* of what it may write, for admission */
     uint32_t to;
     uint32_t count;
     uint32_t fetching; /* calls whose keys are not all there */
+    int refused;       /* why none of its writes may run */
     bool write;
 };
 
@@ -76,23 +83,42 @@ bool remote_full(const struct remote_batch *batch)
 
 /* ---- the owner's side ---- */
 
+static void remote_latched(struct call *call);
+
+/* Runs the calls that are left. One latches only when all before it have run and let go: a batch
+ * never waits for itself, nor two batches for each other. */
 static void remote_run(struct cmd_shard *here, struct remote_batch *batch)
 {
-    LIST_FOREACH (&batch->calls, node) {
-        call_run(container_of(node, struct call, node));
+    while (batch->next != NULL) {
+        struct call *call = container_of(batch->next, struct call, node);
+        if (!call_latch(call, remote_latched)) {
+            return;
+        }
+        batch->next = list_next(&batch->calls, batch->next);
+        call_run(call);
     }
     list_push_back(&here->executed_batches, &batch->node);
     executing_end(here);
 }
 
-static void remote_call_ready(struct call *call)
+static void remote_latched(struct call *call)
 {
-    struct remote_batch *batch = call->batch;
+    remote_run(call->request.here, call->batch);
+}
+
+static void remote_fetched(struct remote_batch *batch, struct cmd_shard *here)
+{
     ASSERT(batch->fetching > 0);
     batch->fetching--;
     if (batch->fetching == 0) {
-        remote_run(call->request.here, batch);
+        batch->next = list_first(&batch->calls);
+        remote_run(here, batch);
     }
+}
+
+static void remote_call_fetched(struct call *call)
+{
+    remote_fetched(call->batch, call->request.here);
 }
 
 static void remote_fetch(struct cmd_shard *here, struct remote_batch *batch)
@@ -104,25 +130,28 @@ static void remote_fetch(struct cmd_shard *here, struct remote_batch *batch)
         call->batch = batch;
         call->request.session = NULL;
         call->reply.output = &batch->output;
+        bool write = (call->request.command->flags & CMD_WRITE) != 0;
+        call->refused = write ? batch->refused : 0;
         batch->fetching++;
-        if (call_make_ready(call, here, remote_call_ready)) {
+        if (call_fetch(call, here, remote_call_fetched)) {
             batch->fetching--;
         }
     }
-    batch->fetching--;
-    if (batch->fetching == 0) {
-        remote_run(here, batch);
-    }
+    remote_fetched(batch, here);
 }
 
-/* A lasting write error (disk full) lets the batch through: its commands then reply it. */
-static bool remote_must_wait(struct cmd_shard *here, const struct remote_batch *batch)
+/* A lasting write error (disk full) lets the batch through: its writes then reply it. */
+static bool remote_must_wait(struct cmd_shard *here, struct remote_batch *batch)
 {
     if (here->exclusive) {
         return true;
     }
-    return batch->write && !keyspace_admits(here->keyspace, batch->bytes) &&
-           keyspace_write_error(here->keyspace) == 0;
+    batch->refused = 0;
+    if (batch->write && !keyspace_admits(here->keyspace, batch->bytes)) {
+        batch->refused = keyspace_write_error(here->keyspace);
+        return batch->refused == 0;
+    }
+    return false;
 }
 
 static void remote_arrive(struct shard *receiver, struct message *message)

@@ -48,6 +48,8 @@ void request_init(struct request *request, struct session *session, const struct
 struct key request_derive_key(const struct request *request, uint32_t index);
 /* Whether two keys are the same. */
 bool key_equal(const struct key *one, const struct key *other);
+/* For each of `count` keys the index of the first one that is the same. ERR_MEMORY. */
+NODISCARD int keys_find_same(const struct key *keys, uint32_t count, uint32_t *ret_first);
 /* Whether a multi-shard command holds a latch that this one has to wait for. */
 bool request_is_latched(const struct request *request);
 /* Runs the handler, with statistics and slow log. Returns what it returns. */
