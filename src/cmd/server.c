@@ -72,17 +72,22 @@ static co_fn void bgsave_main(void *argument)
 {
     struct cmd_shard *here = argument;
     IGNORE(checkpoint_everything(here), "keyspace keeps the error for INFO");
+    here->saving--;
+    co_event_signal(&here->saved);
 }
 
 int cmd_bgsave(struct request *request)
 {
+    struct cmd_shard *here = request->here;
     bool fits = request->argc == 1 || (request->argc == 2 && arg_is(request, 1, "schedule"));
     if (!fits) {
         reply_error(request->reply, REPLY_SYNTAX);
-    } else if (coro_start(shard_sched(request->here->shard), "bgsave", CORO_LOW, bgsave_main,
-                          request->here) < 0) {
+    } else if (here->saving > 0) {
+        reply_error(request->reply, "ERR Background save already in progress");
+    } else if (coro_start(shard_sched(here->shard), "bgsave", CORO_LOW, bgsave_main, here) < 0) {
         reply_error(request->reply, "ERR too many commands in progress");
     } else {
+        here->saving++;
         reply_status(request->reply, "Background saving started");
     }
     return 0;
