@@ -333,7 +333,6 @@ static int write_storage(const struct info *info, struct buffer *text)
 {
     const struct store_stats *store = &info->store;
     const struct keyspace_stats *keyspace = &info->keyspace;
-    uint64_t gets = keyspace->hits + keyspace->misses;
     PUT(text, "# Storage\r\n");
     PUT(text, "cached_keys:%llu\r\n", (ull)keyspace->records);
     PUT(text, "dirty_keys:%llu\r\n", (ull)keyspace->dirty_records);
@@ -343,8 +342,6 @@ static int write_storage(const struct info *info, struct buffer *text)
         (ull)keyspace->evicted_clean);
     PUT(text, "page_reads:%llu\r\npage_read_bytes:%llu\r\n", (ull)store->page_reads,
         (ull)store->page_read_bytes);
-    PUT(text, "page_reads_per_get:%.4f\r\n",
-        gets > 0 ? (double)store->page_reads / (double)gets : 0.0);
     PUT(text, "page_writes:%llu\r\ncommits:%llu\r\ncommit_bytes:%llu\r\n", (ull)store->page_writes,
         (ull)store->commits, (ull)store->commit_bytes);
     PUT(text, "data_files:%u\r\ndata_bytes:%llu\r\nlive_bytes:%llu\r\n", store->data_files,

@@ -241,3 +241,26 @@ Test(config, the_file_says_what_the_table_says)
     }
     config_destroy(read);
 }
+
+/* The list of what has no effect names all of it, with its default. */
+Test(config, the_list_of_ignored_directives_is_complete)
+{
+    static char text[1 << 16];
+    FILE *file = fopen(DOCS_FILE, "r");
+    cr_assert_not_null(file, "%s", DOCS_FILE);
+    size_t bytes = fread(text, 1, sizeof(text) - 1, file);
+    (void)fclose(file);
+    cr_assert_lt(bytes, sizeof(text) - 1);
+    text[bytes] = '\0';
+    for (uint32_t i = DIRECTIVE_ID_COUNT; i < directive_count(); i++) {
+        const struct directive *directive = directive_at(i);
+        char row[512];
+        (void)snprintf(
+            row, sizeof(row), "| `%s` | %s%s%s | %s%s%s | %s | %s |", directive->name,
+            directive->alias != NULL ? "`" : "", directive->alias != NULL ? directive->alias : "",
+            directive->alias != NULL ? "`" : "", directive->fallback[0] != '\0' ? "`" : "",
+            directive->fallback, directive->fallback[0] != '\0' ? "`" : "",
+            (directive->flags & DIRECTIVE_IGNORED) != 0 ? "accepted" : "refused", directive->note);
+        cr_expect_not_null(strstr(text, row), "%s", row);
+    }
+}
