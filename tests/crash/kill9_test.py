@@ -3,13 +3,13 @@
   kill9_test.py PROGRAM [KILLS [SEED]]
 
 Every round starts the server with another number of shards and another appendfsync on the same
-directory, lets writers work until it is killed at a random moment, starts it again and compares. The
-kernel lives, so nothing acknowledged may be missing in any of the three modes.
+directory, lets writers work until it is killed at a random moment, starts it again and compares.
+The kernel lives, so nothing acknowledged may be missing in any of the three modes.
 
-Oracle. Each key has one writer, which gives it ascending versions. After the kill the version found is
-at least the last one acknowledged and at most the last one sent; what is found then counts as
-acknowledged. The keys of one MSET, spread over shards, all show one version. A key whose last change
-was a DEL may be absent instead. DBSIZE agrees with the keys that exist.
+Oracle. Each key has one writer, which gives it ascending versions. After the kill the version found
+is at least the last one acknowledged and at most the last one sent; what is found then counts as
+acknowledged. The keys of one MSET, spread over shards, all show one version. A key whose last
+change was a DEL may be absent instead. DBSIZE agrees with the keys that exist.
 """
 
 import os
@@ -33,7 +33,7 @@ BIG_BYTES = 20000  # some values are extents
 
 
 class Key:
-    """What one writer knows of a key: versions 1, 2, ...; a version that deletes shows as absent."""
+    """What one writer knows of a key: versions 1, 2, ...; one that deletes shows as absent."""
 
     def __init__(self, names):
         self.names = names  # one, or those of a group that is always set together
