@@ -78,22 +78,15 @@ int cmd_object_freq(struct request *request)
 /* MEMORY USAGE key [SAMPLES count]: what the record takes while it is in memory. */
 int cmd_memory_usage(struct request *request)
 {
-    if (request->argc == 5) {
+    for (uint32_t i = 3; i < request->argc; i += 2) {
         int64_t samples;
-        if (!arg_is(request, 3, "samples")) {
+        if (!arg_is(request, i, "samples") || i + 1 >= request->argc) {
             reply_error(request->reply, REPLY_SYNTAX);
             return 0;
         }
-        if (arg_i64(request, 4, &samples) < 0) {
+        if (arg_i64_range(request, i + 1, 0, INT64_MAX, REPLY_SYNTAX, &samples) < 0) {
             return 0;
         }
-        if (samples < 0) {
-            reply_error(request->reply, REPLY_SYNTAX);
-            return 0;
-        }
-    } else if (request->argc != 3) {
-        reply_error(request->reply, REPLY_SYNTAX);
-        return 0;
     }
     struct view view;
     int found = object_view(request, &view);

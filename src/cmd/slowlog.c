@@ -8,6 +8,7 @@
 #include "cmd/families.h"
 #include "cmd/redact.h"
 #include "cmd/request.h"
+#include "cmd/session.h"
 #include "io/socket.h"
 
 enum {
@@ -197,9 +198,12 @@ static void slowlog_merge(struct request *request, struct slowlog_part *parts, u
 co_fn int cmd_slowlog_get(struct request *request)
 {
     int64_t wanted = SLOWLOG_GET_DEFAULT;
-    if (request->argc == 3 &&
-        arg_i64_range(request, 2, -1, INT64_MAX, "ERR count should be greater than or equal to -1",
-                      &wanted) < 0) {
+    if (request->argc > 3) {
+        session_reply_usage(request->reply, request->command, request->args[1]);
+        return 0;
+    }
+    if (request->argc == 3 && (number_parse_i64(request->args[2], &wanted) < 0 || wanted < -1)) {
+        reply_error(request->reply, "ERR count should be greater than or equal to -1");
         return 0;
     }
     uint32_t shards = request->here->server->shards;

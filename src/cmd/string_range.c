@@ -31,7 +31,7 @@ int cmd_append(struct request *request)
     if (!view.exists) {
         struct put put = {.type = RECORD_STRING, .value = tail};
         err = change_put(request, 0, &put);
-    } else {
+    } else if (tail.bytes > 0) {
         err = change_range(request, 0, old_bytes, tail);
     }
     if (err == 0) {

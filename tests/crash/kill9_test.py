@@ -1,184 +1,235 @@
-"""kill -9 under load, again and again: what was acknowledged is there, an MSET whole or absent.
+#!/usr/bin/python3
+"""Kills the server at random moments under load, starts it again, and compares.
 
-  kill9_test.py PROGRAM [KILLS [SEED]]
+    kill9_test.py SERVER [SEED]
 
-Every round starts the server with another number of shards and another appendfsync on the same
-directory, lets writers work until it is killed at a random moment, starts it again and compares.
-The kernel lives, so nothing acknowledged may be missing in any of the three modes.
+Each worker has a connection, keys of its own and a model of them. It sends random commands in pipelines
+and notes which were answered. After a kill the keys must be what they were after some command of the
+worker that is not before the last one answered: nothing acknowledged is lost, and what was not
+acknowledged is there as a prefix (so an MSET is there as a whole or not at all). Every start has other
+numbers of shards and another appendfsync than the one before. Sometimes a start is killed too.
 
-Oracle. Each key has one writer, which gives it ascending versions. After the kill the version found
-is at least the last one acknowledged and at most the last one sent; what is found then counts as
-acknowledged. The keys of one MSET, spread over shards, all show one version. A key whose last
-change was a DEL may be absent instead. DBSIZE agrees with the keys that exist.
+ELOQSTORE_TEST_KILLS tells how many kills there are for each pair of shards and mode (default 2); the
+full run is 50.
 """
 
 import os
 import random
 import sys
-import tempfile
 import threading
-import shutil
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 
-from support.resp import Client, Closed, Error  # noqa: E402
-from support.server import Server  # noqa: E402
+from support.model import Model  # noqa: E402
+from support.resp import Closed, Error, shown  # noqa: E402
+from support.server import Server, ServerDied  # noqa: E402
 
-WRITERS = 6
-KEYS = 40
-GROUP = 5
+KILLS = int(os.environ.get('ELOQSTORE_TEST_KILLS', '2'))
 SHARDS = (1, 2, 4)
 MODES = ('always', 'everysec', 'no')
-BIG_BYTES = 20000  # some values are extents
+WORKERS = 4
+KEYS = 40
+PIPELINE = 16
+RUN_S = 0.7  # at most so long before a kill
+FAR = 33177117420000  # expiries of the distant future, in ms
 
 
-class Key:
-    """What one writer knows of a key: versions 1, 2, ...; one that deletes shows as absent."""
-
-    def __init__(self, names):
-        self.names = names  # one, or those of a group that is always set together
-        self.sent = 0
-        self.acknowledged = 0
-        self.deletes = set()
-
-    def value(self, version, name):
-        text = b'%d:%s:' % (version, name)
-        size = BIG_BYTES if version % 11 == 0 else 30 + version % 50
-        return text + b'v' * size
+class Lost(Exception):
+    pass
 
 
-class Writer:
+class Worker:
+    """One connection's commands. `model` is the state after `answered` of `sent` commands."""
+
     def __init__(self, number, seed):
-        self.random = random.Random(seed * 1000 + number)
-        self.keys = [Key([b'k:%d:%d' % (number, i)]) for i in range(KEYS)]
-        self.keys += [
-            Key([b'g:%d:%d:%d' % (number, i, j) for j in range(GROUP)]) for i in range(KEYS // 4)
-        ]
-        self.failure = None
+        self.number = number
+        self.chance = random.Random(seed * 1000 + number)
+        self.keys = [b'w%d:%d' % (number, i) for i in range(KEYS)]
+        self.model = Model()
+        self.open = []  # sent, not answered
+        self.answered = 0
+        self.error = None
 
-    def command(self, key):
-        key.sent += 1
-        if len(key.names) > 1:
-            pairs = [part for name in key.names for part in (name, key.value(key.sent, name))]
-            return [b'MSET', *pairs]
-        if self.random.random() < 0.1:
-            key.deletes.add(key.sent)
-            return [b'DEL', key.names[0]]
-        return [b'SET', key.names[0], key.value(key.sent, key.names[0])]
+    # ----- commands -----
 
-    def work(self, port):
-        """Pipelines of changes until the connection breaks."""
+    def value(self):
+        length = self.chance.choice((1, 10, 10, 100, 100, 1000, 1900, 5000))
+        if self.chance.random() < 0.005:
+            length = 300000
+        return b'%d ' % self.chance.randrange(10 ** 9) + b'v' * length
+
+    def command(self):
+        key, other = self.chance.sample(self.keys, 2)
+        some = self.chance.sample(self.keys, self.chance.randint(2, 8))
+        return self.chance.choice((
+            lambda: (b'SET', key, self.value()),
+            lambda: (b'SET', key, self.value()),
+            lambda: (b'SET', key, self.value(), b'PXAT', FAR + self.chance.randrange(10 ** 6)),
+            lambda: (b'SET', key, b'%d' % self.chance.randrange(1000)),
+            lambda: (b'MSET', *[word for name in some for word in (name, self.value())]),
+            lambda: (b'MSET', *[word for name in some for word in (name, self.value())]),
+            lambda: (b'MSETNX', *[word for name in some[:2] for word in (name, self.value())]),
+            lambda: (b'DEL', *some[:3]),
+            lambda: (b'INCR', key),
+            lambda: (b'APPEND', key, self.value()[:50]),
+            lambda: (b'SETRANGE', key, self.chance.randrange(6000), b'range'),
+            lambda: (b'PEXPIREAT', key, FAR + self.chance.randrange(10 ** 6)),
+            lambda: (b'PERSIST', key),
+            lambda: (b'RENAME', key, other),
+            lambda: (b'COPY', key, other, b'REPLACE'),
+            lambda: (b'GETDEL', key),
+            lambda: (b'GET', key),
+            lambda: (b'MGET', *some),
+        ))()
+
+    # ----- sending -----
+
+    def step(self, client):
+        """A pipeline. Every answer is compared with the model's."""
+        self.open = [self.command() for _ in range(self.chance.randint(1, PIPELINE))]
+        client.send_many(self.open)
+        while self.open:
+            reply = client.read()
+            command = self.open.pop(0)
+            expected = self.model.run(command)
+            self.answered += 1
+            if reply != expected and not (isinstance(expected, Error) and isinstance(reply, Error)):
+                raise Lost(f'{shown(command)} was answered with {str(reply)[:200]}, '
+                           f'not {str(expected)[:200]}')
+
+    def work(self, server):
+        """Until the server is gone."""
         try:
-            with Client(port) as client:
+            with server.client() as client:
                 while True:
-                    picked = [
-                        self.random.choice(self.keys) for _ in range(self.random.randint(1, 16))
-                    ]
-                    commands, versions = [], []
-                    for key in picked:
-                        commands.append(self.command(key))
-                        versions.append(key.sent)
-                    client.send_many(commands)
-                    for key, version in zip(picked, versions):
-                        reply = client.read()
-                        if isinstance(reply, Error):
-                            self.failure = f'{reply} for {key.names}'
-                            return
-                        key.acknowledged = version
-        except (Closed, OSError):
+                    self.step(client)
+        except (Closed, ConnectionError, OSError):
+            pass
+        except BaseException as error:  # raised again by check
+            self.error = error
+
+    # ----- comparing -----
+
+    def found(self, client):
+        values = client.call('MGET', *self.keys)
+        expiries = client.call_many([('PEXPIRETIME', key) for key in self.keys])
+        return {key: (value, max(expiry, 0))
+                for key, value, expiry in zip(self.keys, values, expiries) if value is not None}
+
+    def check(self, server):
+        """Settles on the state that is found, or raises Lost."""
+        if self.error is not None:
+            raise self.error
+        with server.client() as client:
+            found = self.found(client)
+        candidate = self.model.copy()
+        for command in self.open + [None]:
+            if candidate.state == found:
+                self.model = candidate
+                self.open = []
+                return
+            if command is not None:
+                candidate.run(command)
+        raise Lost(self.difference(found))
+
+    def difference(self, found):
+        lines = [f'worker {self.number}: {self.answered} commands were answered, '
+                 f'{len(self.open)} more were sent:']
+        lines += ['    ' + shown(command, 20) for command in self.open]
+        for key in self.keys:
+            want, have = self.model.state.get(key), found.get(key)
+            if want != have:
+                lines.append(f'    {key}: {str(have)[:80]}, after the last answer {str(want)[:80]}')
+        return '\n'.join(lines)
+
+
+class Disturber:
+    """Makes checkpoints at random moments, so that kills meet them."""
+
+    def __init__(self, seed):
+        self.chance = random.Random(seed)
+
+    def work(self, server):
+        try:
+            with server.client() as client:
+                while True:
+                    time.sleep(self.chance.random() * 0.1)
+                    client.call('DEBUG', self.chance.choice(('CHECKPOINT', 'EVICT')))
+        except (Closed, ConnectionError, OSError):
             pass
 
-    # ----- checking -----
 
-    def versions_found(self, client, key):
-        for name, value in zip(key.names, client.call('MGET', *key.names)):
-            if value is None:
-                yield None
-                continue
-            version = int(value.split(b':', 1)[0])
-            if value != key.value(version, name):
-                raise AssertionError(f'{name}: a value nobody wrote: {value[:80]!r}')
-            yield version
+class Run:
+    def __init__(self, program, seed):
+        self.chance = random.Random(seed)
+        self.workers = [Worker(number, seed) for number in range(WORKERS)]
+        self.disturber = Disturber(seed)
+        self.server = Server(program, {'log-segment-size': '1mb', 'checkpoint-age': 1, 'shards': 1})
+        self.kills = 0
 
-    def check_key(self, client, key):
-        found = set(self.versions_found(client, key))
-        if len(found) != 1:
-            raise AssertionError(f'{key.names}: an MSET is torn: {found}')
-        version = found.pop()
-        possible = range(key.acknowledged, key.sent + 1)
-        if version is None:
-            absent = [v for v in possible if v == 0 or v in key.deletes]
-            if not absent:
-                raise AssertionError(
-                    f'{key.names}: lost; acknowledged {key.acknowledged}, sent {key.sent}'
-                )
-            settled = absent[-1]
-        else:
-            if version not in possible or version in key.deletes:
-                raise AssertionError(
-                    f'{key.names}: version {version}; acknowledged {key.acknowledged}, '
-                    f'sent {key.sent}'
-                )
-            settled = version
-        # What nobody acknowledged and nobody sees is gone for good: versions go on from here.
-        key.acknowledged = key.sent = settled
-        key.deletes = {v for v in key.deletes if v <= settled}
-        return 0 if version is None else len(key.names)
+    def close(self):
+        self.server.close()
 
-    def check(self, client):
-        if self.failure is not None:
-            raise AssertionError(self.failure)
-        return sum(self.check_key(client, key) for key in self.keys)
-
-
-def options(rng):
-    return {
-        'shards': rng.choice(SHARDS),
-        'appendfsync': rng.choice(MODES),
-        'maxmemory': rng.choice(('40mb', '256mb')),
-        'log-segment-size': '1mb',
-        'checkpoint-age': rng.choice((1, 300)),
-    }
-
-
-def one_round(program, directory, writers, rng):
-    chosen = options(rng)
-    with Server(program, chosen, directory) as server:
-        threads = [threading.Thread(target=w.work, args=(server.port,)) for w in writers]
+    def load_and_kill(self):
+        busy = self.workers + ([self.disturber] if self.chance.random() < 0.7 else [])
+        threads = [threading.Thread(target=one.work, args=(self.server,)) for one in busy]
         for thread in threads:
             thread.start()
-        threading.Event().wait(rng.uniform(0.02, 0.6))
-        server.kill()
+        time.sleep(self.chance.random() * RUN_S)
+        if not self.server.is_running():
+            raise ServerDied(f'it ended by itself\n{self.server.log()}')
+        self.server.kill()
         for thread in threads:
             thread.join()
-        server.options = options(rng)  # also another number of shards
-        server.start()
-        with server.client() as client:
-            existing = sum(writer.check(client) for writer in writers)
-            counted = client.call('DBSIZE')
-            if counted != existing:
-                raise AssertionError(f'DBSIZE is {counted}, but {existing} keys exist')
-            client.call('DEBUG', 'CHECK')
-        server.kill()
-    return chosen
+        self.kills += 1
+
+    def start(self, shards, mode):
+        self.server.options.update({'shards': shards, 'appendfsync': mode})
+        while self.chance.random() < 0.15:
+            self.server.start_and_kill(self.chance.random() * 0.5)
+            self.kills += 1
+        self.server.start()
+
+    def check(self):
+        for worker in self.workers:
+            worker.check(self.server)
+        keys = sum(len(worker.model.state) for worker in self.workers)
+        with self.server.client() as client:
+            size = client.call('DBSIZE')
+            if size != keys:
+                raise Lost(f'DBSIZE is {size}, there are {keys} keys')
+            if self.chance.random() < 0.2:
+                client.call('DEBUG', 'CHECK')
+
+    def round(self, shards, mode):
+        self.start(shards, mode)
+        self.check()
+        self.load_and_kill()
 
 
 def main():
     program = sys.argv[1]
-    default = os.environ.get('TEST_KILLS', '10')
-    kills = int(sys.argv[2]) if len(sys.argv) > 2 else int(default)
-    seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 32)
-    print(f'{kills} kills; repeat with: {sys.argv[0]} {program} {kills} {seed}', flush=True)
-    rng = random.Random(seed)
-    writers = [Writer(i, seed) for i in range(WRITERS)]
-    directory = tempfile.mkdtemp(prefix='eloqstore-kill9-')
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10 ** 6)
+    pairs = [(shards, mode) for shards in SHARDS for mode in MODES] * KILLS
+    random.Random(seed).shuffle(pairs)
+    print(f'seed {seed}: {len(pairs)} rounds', flush=True)
+    run = Run(program, seed)
+    run.server.kill()
+    number = 0
     try:
-        for number in range(kills):
-            chosen = one_round(program, directory, writers, rng)
-            sent = sum(key.sent for writer in writers for key in writer.keys)
-            print(f'kill {number + 1}: {chosen}, versions so far {sent}: nothing lost', flush=True)
+        for number, (shards, mode) in enumerate(pairs):
+            run.round(shards, mode)
+        run.start(2, 'everysec')
+        run.check()
+    except BaseException:
+        print(f'round {number}: {pairs[number]} before {pairs[number - 1] if number else "none"}; '
+              f'{run.kills} kills\n{run.server.log()}', flush=True)
+        raise
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        run.close()
+    answered = sum(worker.answered for worker in run.workers)
+    print(f'{run.kills} kills, {answered} commands answered, none lost')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""What the tests of a running server begin with: `case.py`'s run(), and a class with a server."""
+"""What the tests of a running server begin with: run(), and a class with a server."""
 
 import sys
 import unittest

@@ -81,11 +81,7 @@ class Server:
             self.port = free_port()
             self.lines = []
             self.ready = threading.Event()
-            self.process = subprocess.Popen(
-                self.argv(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, cwd=self.directory)
-            self.reader = threading.Thread(target=self._read, args=(self.process.stdout,))
-            self.reader.start()
+            self._spawn()
             if not self.ready.wait(WAIT_S):
                 raise ServerDied(f'{self.program} is not ready after {WAIT_S} s\n{self.log()}')
             if self.is_ready:
@@ -95,6 +91,22 @@ class Server:
             # Somebody else may have taken the port meanwhile.
             if attempt + 1 == STARTS_MAX or 'already in use' not in self.log():
                 raise ServerDied(f'{self.program} ended with {code}\n{self.log()}')
+
+    def start_and_kill(self, after_s):
+        """Starts it and kills it so much later, ready or not."""
+        self.port = free_port()
+        self.lines = []
+        self.ready = threading.Event()
+        self._spawn()
+        self.ready.wait(after_s)
+        self.kill()
+
+    def _spawn(self):
+        self.process = subprocess.Popen(
+            self.argv(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, cwd=self.directory)
+        self.reader = threading.Thread(target=self._read, args=(self.process.stdout,))
+        self.reader.start()
 
     def _read(self, pipe):
         self.is_ready = False

@@ -82,6 +82,30 @@ COMMAND_RULES = {
 # (command, Redis's reply, our reply, why). Regular expressions over the words, joined by blanks and
 # in capitals, and over the replies' bytes.
 KNOWN = [
+    (r'CLIENT (NO-TOUCH|SETINFO).*', r'-ERR unknown subcommand .*', r'[+-].*',
+     'came with Redis 7.2, whose version we report'),
+    (r'HELLO 3', r'-NOAUTH HELLO must .*', r'-NOAUTH HELLO must .* HELLO <proto> AUTH .*',
+     'the text of Redis 7.2'),
+    (r'COMMAND GETKEYS (GET|SET|PING)', r"-ERR wrong number of arguments for 'command\|getkeys'.*",
+     r'-ERR (Invalid number of arguments specified for command|The command has no key arguments).*',
+     'Redis 7.2 lets GETKEYS have one argument, 7.0 wants two'),
+    (r'CONFIG SET LOGLEVEL SHOUT', r'-.* debug, verbose, notice, warning\r\n',
+     r'-.* debug, verbose, notice, warning, nothing\r\n', 'Redis 7.2 has "nothing"'),
+    (r'CONFIG SET APPENDFSYNC SOMETIMES', r'-.* everysec, always, no\r\n',
+     r'-.* always, everysec, no\r\n', 'the same words'),
+    (r'CONFIG GET APPENDONLY', r'.*\$2\r\nno\r\n', r'.*\$3\r\nyes\r\n', 'we keep a log by default'),
+    (r'COMMAND GETKEYSANDFLAGS SET K V', r'.*OW.*', r'.*RW.*',
+     'the use of a key is told per command, not looked up in its arguments'),
+    (r'OBJECT ENCODING .*', r'\$6\r\nembstr\r\n', r'\$3\r\nint\r\n',
+     'what INCRBYFLOAT stored counts as an integer when it is one'),
+    (r'OBJECT ENCODING .*', r'\$3\r\nraw\r\n', r'\$(6\r\nembstr|3\r\nint)\r\n',
+     'an APPEND of nothing changes nothing'),
+    (r'SCAN (-1)?', r'\*2\r\n.*', r'-ERR invalid cursor\r\n', 'Redis takes what strtoul takes'),
+    (r'SELECT 4294967296', r'-ERR value is out of range, .*', r'-ERR DB index is out of range\r\n',
+     'an int is nothing special here'),
+    (r'DEBUG .*', r"-ERR unknown subcommand or wrong number of arguments for '.*",
+     r"-ERR (unknown subcommand|wrong number of arguments for) '.*",
+     'DEBUG is a container of subcommands here, as CLIENT and CONFIG are in both'),
 ]
 
 
