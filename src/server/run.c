@@ -112,17 +112,31 @@ static void remove_pid_file(const char *path)
     }
 }
 
-/* What a service manager wants to know, if there is one that asked to be told. */
-static void notify(const struct config *config, const char *text)
+/* What the main thread needs of the configuration while the server runs, and it no longer owns it.
+ */
+struct process {
+    char pid_path[CONFIG_PATH_BYTES];
+    char unix_path[CONFIG_PATH_BYTES];
+    const char *notify_path; /* of the service manager that wants to be told, or NULL */
+};
+
+static void process_init(struct process *process, const struct config *config)
 {
+    (void)snprintf(process->pid_path, sizeof(process->pid_path), "%s",
+                   config_text(config, DIRECTIVE_PIDFILE));
+    (void)snprintf(process->unix_path, sizeof(process->unix_path), "%s",
+                   config_text(config, DIRECTIVE_UNIXSOCKET));
     const char *mode = config_text(config, DIRECTIVE_SUPERVISED);
-    const char *path = getenv("NOTIFY_SOCKET");
-    if (path == NULL || (strcmp(mode, "systemd") != 0 && strcmp(mode, "auto") != 0)) {
-        return;
-    }
-    int err = socket_notify(path, text);
+    bool wanted = strcmp(mode, "systemd") == 0 || strcmp(mode, "auto") == 0;
+    process->notify_path = wanted ? getenv("NOTIFY_SOCKET") : NULL;
+}
+
+static void notify(const struct process *process, const char *text)
+{
+    int err = process->notify_path != NULL ? socket_notify(process->notify_path, text) : 0;
     if (err < 0) {
-        LOGGER_WARNING("can't tell the service manager at %s: %s", path, error_text(err));
+        LOGGER_WARNING("can't tell the service manager at %s: %s", process->notify_path,
+                       error_text(err));
     }
 }
 
@@ -208,40 +222,57 @@ static void greet(const struct config *config)
     note_config(config);
 }
 
-static void announce(const struct server *server)
+/* While nobody can connect yet. */
+static void introduce(const struct server *server)
 {
-    const struct config *config = server->config;
     const struct engine_options *options = engine_options(server->engine);
+    const char *log =
+        options->log_enabled ? config_text(server->config, DIRECTIVE_APPENDFSYNC) : "off";
     LOGGER_NOTICE("Running in standalone mode. Port: %u PID: %d", server->cmd.port, (int)getpid());
     LOGGER_NOTICE("Data in %s: %u partitions on %u shards by %s, log %s, memory %llu MB",
-                  server->dir, server->cmd.partitions, server->cmd.shards, server->io_name,
-                  options->log_enabled ? config_text(config, DIRECTIVE_APPENDFSYNC) : "off",
+                  server->dir, server->cmd.partitions, server->cmd.shards, server->io_name, log,
                   (unsigned long long)(options->memory_bytes >> 20));
     LOGGER_WARNING("Server initialized");
-    if (config_text(config, DIRECTIVE_UNIXSOCKET)[0] != '\0') {
-        LOGGER_NOTICE("The server is now ready to accept connections at %s",
-                      config_text(config, DIRECTIVE_UNIXSOCKET));
-    }
-    LOGGER_NOTICE("Ready to accept connections tcp");
-    notify(config, "READY=1\nSTATUS=Ready to accept connections\n");
 }
 
-static void stop(struct server *server, bool save)
+static void announce(const struct process *process)
 {
-    char unix_path[CONFIG_PATH_BYTES];
-    (void)snprintf(unix_path, sizeof(unix_path), "%s",
-                   config_text(server->config, DIRECTIVE_UNIXSOCKET));
+    if (process->unix_path[0] != '\0') {
+        LOGGER_NOTICE("The server is now ready to accept connections at %s", process->unix_path);
+    }
+    LOGGER_NOTICE("Ready to accept connections tcp");
+    notify(process, "READY=1\nSTATUS=Ready to accept connections\n");
+}
+
+static void stop(const struct process *process, struct server *server, bool save)
+{
     let_interrupt_end_us();
     LOGGER_NOTICE("User requested shutdown...");
-    notify(server->config, "STOPPING=1\n");
+    notify(process, "STOPPING=1\n");
     if (save) {
         LOGGER_NOTICE("Saving the final checkpoint before exiting.");
     }
     server_stop(server, save);
-    if (unix_path[0] != '\0') {
+    if (process->unix_path[0] != '\0') {
         LOGGER_NOTICE("Removing the unix socket file.");
-        IGNORE(file_unlink(unix_path), "a left-over is replaced at the next start");
+        IGNORE(file_unlink(process->unix_path), "a left-over is replaced at the next start");
     }
+    remove_pid_file(process->pid_path);
+}
+
+static int serve(const struct process *process, struct server *server)
+{
+    introduce(server);
+    if (server_listen(server) < 0) {
+        server_stop(server, false);
+        return EXIT_ERROR;
+    }
+    write_pid_file(process->pid_path);
+    announce(process);
+    bool save = wait_for_the_end(server);
+    stop(process, server, save);
+    LOGGER_WARNING("EloqStore is now ready to exit, bye bye...");
+    return EXIT_OK;
 }
 
 int run(struct config *config, const char *executable)
@@ -253,18 +284,11 @@ int run(struct config *config, const char *executable)
     prepare_signals();
     greet(config);
     raise_file_limit(config);
-    char pid_path[CONFIG_PATH_BYTES];
-    (void)snprintf(pid_path, sizeof(pid_path), "%s", config_text(config, DIRECTIVE_PIDFILE));
+    struct process process;
+    process_init(&process, config);
     struct server *server;
-    if (server_start(config, &server) < 0) {
+    if (server_start(config, executable, &server) < 0) {
         return EXIT_ERROR;
     }
-    (void)snprintf(server->executable, sizeof(server->executable), "%s", executable);
-    write_pid_file(pid_path);
-    announce(server);
-    bool save = wait_for_the_end(server);
-    stop(server, save);
-    remove_pid_file(pid_path);
-    LOGGER_WARNING("EloqStore is now ready to exit, bye bye...");
-    return EXIT_OK;
+    return serve(&process, server);
 }

@@ -140,7 +140,7 @@ static void describe(struct server *server)
     config_note(server->config, DIRECTIVE_SHARDS, cmd->shards);
 }
 
-static int serve(struct server *server)
+static int prepare(struct server *server)
 {
     describe(server);
     TRY(net_shared_create((uint32_t)config_number(server->config, DIRECTIVE_MAXCLIENTS),
@@ -150,10 +150,15 @@ static int serve(struct server *server)
         LOGGER_WARNING("can't make a shard ready for connections: %s", error_text(err));
         return err;
     }
+    return 0;
+}
+
+int server_listen(struct server *server)
+{
     /* Asked again: somebody may have come while the store was opened. */
     TRY(listen_check(server->config));
     TRY(listen_open(server->config, server->cmd.shards, &server->sockets));
-    err = each_shard(server, shard_listen);
+    int err = each_shard(server, shard_listen);
     if (err < 0) {
         LOGGER_WARNING("can't listen: %s", error_text(err));
     }
@@ -167,7 +172,7 @@ static void server_free(struct server *server)
     mem_free(server);
 }
 
-int server_start(struct config *config, struct server **ret_server)
+int server_start(struct config *config, const char *executable, struct server **ret_server)
 {
     struct server *server = mem_calloc(1, sizeof(*server));
     if (server == NULL) {
@@ -176,6 +181,7 @@ int server_start(struct config *config, struct server **ret_server)
     }
     server->config = config;
     co_mutex_init(&server->config_mutex);
+    (void)snprintf(server->executable, sizeof(server->executable), "%s", executable);
     (void)snprintf(server->dir, sizeof(server->dir), "%s", config_text(config, DIRECTIVE_DIR));
     struct engine_options options = options_engine(config);
     options.dir = server->dir;
@@ -187,7 +193,7 @@ int server_start(struct config *config, struct server **ret_server)
         server_free(server);
         return err;
     }
-    err = serve(server);
+    err = prepare(server);
     if (err < 0) {
         server_stop(server, false);
         return err;

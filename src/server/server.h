@@ -1,13 +1,13 @@
 /*
  * server: an open engine with commands and connections on top of it: what clients talk to.
  *
- * server_start opens the engine, puts the command room and the net room on each shard, and listens
- * only when everything is ready: a client that can connect is served. server_stop takes them down
- * in the opposite order: no new connections; commands under way end and their replies leave; then
- * the engine is closed, with a checkpoint of everything unless asked otherwise.
+ * server_start opens the engine and puts the command room and the net room on each shard;
+ * server_listen comes when everything is ready: a client that can connect is served. server_stop
+ * takes them down in the opposite order: no new connections; commands under way end and their
+ * replies leave; then the engine is closed, with a checkpoint of everything unless asked otherwise.
  *
- * Threads: start and stop belong to the main thread and block. The configuration belongs to shard 0
- * while the server runs (door.h).
+ * Threads: start, listen and stop belong to the main thread and block. From server_listen on the
+ * configuration belongs to shard 0 (door.h).
  */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
@@ -50,8 +50,13 @@ struct server {
     _Atomic bool shutdown_save;
 };
 
-/* Takes over `config`, also on an error. Errors have been logged with file and reason. */
-NODISCARD int server_start(struct config *config, struct server **ret_server);
+/* Opens the engine and puts the rooms above on each shard; nobody can connect yet. Takes over
+ * `config`, also on an error. Errors have been logged with file and reason. */
+NODISCARD int server_start(struct config *config, const char *executable,
+                           struct server **ret_server);
+/* Lets clients in. From here on the configuration belongs to shard 0. On an error, which has been
+ * logged, the server is to be stopped. */
+NODISCARD int server_listen(struct server *server);
 /* save: checkpoint everything first. */
 void server_stop(struct server *server, bool save);
 
