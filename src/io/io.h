@@ -139,6 +139,8 @@ struct io_wait {
     uint32_t batch;     /* wait for up to so many events ... */
     uint32_t batch_us;  /* ... but at most this long once there is one; 0: return at the first.
                            A wish: the posix body returns at the first event */
+    void (*waited)(void *context); /* called when the wait is over, before any callback; or NULL */
+    void *context;
 };
 
 /* Submits what is queued, waits as told, runs the callbacks. Returns how many callbacks ran, or

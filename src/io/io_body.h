@@ -56,6 +56,7 @@ struct io_vtable {
     int64_t (*send_now)(int fd, const void *data, size_t bytes);
     void (*shutdown)(int fd);
     void (*close)(int fd);
+    /* Calls io_waited between waiting and the callbacks. */
     int (*poll)(struct io *io, const struct io_wait *wait);
     /* Called by any thread. */
     void (*wake)(struct io *io, struct io *from);
@@ -104,6 +105,13 @@ void io_recv_disarmed(struct io *io, struct io_socket *socket);
 int64_t io_system_send_now(int fd, const void *data, size_t bytes);
 void io_system_shutdown(int fd);
 void io_system_close(int fd);
+
+static inline void io_waited(const struct io_wait *wait)
+{
+    if (wait->waited != NULL) {
+        wait->waited(wait->context);
+    }
+}
 
 static inline bool io_recv_wanted(const struct io_socket *socket)
 {

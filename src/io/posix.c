@@ -376,6 +376,7 @@ static int posix_poll(struct io *io, const struct io_wait *wait)
     struct posix *posix = posix_of(io);
     bool due = !list_empty(&posix->failed);
     int count = TRY(wait_events(posix, due ? 0 : wait->timeout_ns));
+    io_waited(wait);
     int ran = end_failed(posix);
     for (int i = 0; i < count; i++) {
         ran += dispatch(posix, &posix->events[i]);

@@ -266,6 +266,7 @@ static int ring_poll(struct io *io, const struct io_wait *wait)
     struct ring *ring = ring_of(io);
     ring_restart(ring);
     TRY(ring_wait(ring, wait));
+    io_waited(wait);
     return ring_reap(ring);
 }
 

@@ -18,8 +18,11 @@ struct shard_options shard_options_default(void)
     };
 }
 
-static void read_clocks(struct shard *shard)
+/* At the start of a pass, and after waiting: commands run in the callbacks of io_poll, and those
+ * that come after a long sleep must not run with the time before it. */
+static void read_clocks(void *context)
 {
+    struct shard *shard = context;
     shard->mono_ns = clock_mono_ns();
     shard->real_ms = clock_real_ms();
 }
@@ -205,6 +208,8 @@ static int poll_and_sleep(struct shard *shard, struct io_wait *wait)
             shard->stats.sleeps++;
         }
     }
+    wait->waited = read_clocks;
+    wait->context = shard;
     int completions = io_poll(shard->io, wait);
     if (atomic_load_explicit(&shard->sleeping, memory_order_relaxed)) {
         atomic_store_explicit(&shard->sleeping, false, memory_order_relaxed);
