@@ -39,10 +39,10 @@ int view_key(struct request *request, uint32_t index, struct view *ret_view)
     struct record *record = NULL;
     int found =
         keyspace_find(request->here->keyspace, &request->keys[index], !request->no_touch, &record);
-    if (found < 0) {
+    if (found < 0 && !(found == ERR_AGAIN && request->resident)) {
         return found;
     }
-    if (found == 0) {
+    if (found != 1) {
         *ret_view = (struct view){.exists = false};
         return 0;
     }
@@ -77,6 +77,9 @@ int view_all_resident(struct request *request)
             return found;
         }
     }
+    /* Without a pin nothing is left in memory of a key that is removed, because it has expired or by
+     * the command itself, and that the trees never had. It must not become unknown again. */
+    request->resident = true;
     return 0;
 }
 
@@ -119,7 +122,7 @@ int change_remove(struct request *request, uint32_t index, bool *ret_existed)
         return 0;
     }
     int existed = keyspace_remove(request->here->keyspace, &request->keys[index]);
-    if (existed < 0) {
+    if (existed < 0 && !(existed == ERR_AGAIN && request->resident)) {
         return existed == ERR_AGAIN ? existed : refuse(request, existed);
     }
     *ret_existed = existed == 1;

@@ -38,6 +38,7 @@ struct request {
     uint32_t database;
     uint32_t space;
     bool no_touch;       /* CLIENT NO-TOUCH */
+    bool resident;       /* view_all_resident said so: what is unknown since has been removed */
     struct multi *multi; /* keys are spread over shards: views and changes go there */
 };
 
