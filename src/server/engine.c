@@ -71,6 +71,20 @@ static void engine_waits_for_lock(const char *path)
                   path);
 }
 
+bool engine_is_free(const char *dir, uint32_t timeout_ms)
+{
+    char path[ENGINE_PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/LOCK", dir);
+    if (!file_exists(path)) {
+        return true;
+    }
+    int fd = file_lock(path, timeout_ms, engine_waits_for_lock);
+    if (fd >= 0) {
+        IGNORE(file_close(fd), "nothing was written to it");
+    }
+    return fd >= 0;
+}
+
 static int engine_lock(struct engine *engine)
 {
     char path[ENGINE_PATH_BYTES];
@@ -380,7 +394,20 @@ static int engine_shard_leave(struct shard *shard, void *argument)
     return 0;
 }
 
-/* Everything below `end` is in the trees and durable: the next start has nothing to replay. */
+/* On shard 0, whose map all shards have. */
+static int engine_shard_spaces(struct shard *shard, void *argument)
+{
+    struct super *super = argument;
+    const struct keyspace *keyspace = engine_shard_of(shard)->keyspace;
+    for (uint32_t i = 0; i < super->databases; i++) {
+        super->spaces[i] = keyspace_space(keyspace, i);
+    }
+    super->space_next = keyspace_space_next(keyspace);
+    return 0;
+}
+
+/* Everything below `end` is in the trees and durable: the next start has nothing to replay. So the
+ * map of spaces that stands in the superblock must be the last one, too. */
 static void engine_mark_clean(struct engine *engine, struct lsn end)
 {
     struct super *super = &engine->super;
@@ -410,6 +437,10 @@ void engine_close(struct engine *engine, bool save, shard_stop_fn *before, void 
                        error_text(err));
     }
     gc_stop(engine->gc);
+    if (err == 0) {
+        err = shard_call_from_outside(shard_set_get(engine->shards, 0), engine_shard_spaces,
+                                      &engine->super);
+    }
     shard_set_stop(engine->shards, engine_shard_stop, NULL);
     struct lsn end = log_reserved(engine->log);
     int closed = log_close(engine->log, true);
