@@ -65,6 +65,10 @@ NODISCARD int engine_open(const struct engine_options *options, struct engine **
  * checkpoint everything. */
 void engine_close(struct engine *engine, bool save, shard_stop_fn *before, void *argument);
 
+/* Whether nobody has the store in `dir` open, having waited so long for whoever is about to let go.
+ */
+bool engine_is_free(const char *dir, uint32_t timeout_ms);
+
 struct shard_set *engine_shards(struct engine *engine);
 struct log *engine_log(struct engine *engine);
 uint32_t engine_partitions(const struct engine *engine);

@@ -60,19 +60,37 @@ static int addresses_of(const struct config *config,
     return listen_addresses(config_text(config, DIRECTIVE_BIND), ret_addresses);
 }
 
+/* The first of the addresses on which somebody listens; NULL: none. */
+static const struct listen_address *find_busy(const struct listen_address *addresses, int count,
+                                              uint16_t port)
+{
+    for (int i = 0; i < count; i++) {
+        if (socket_port_busy(addresses[i].text, port)) {
+            return &addresses[i];
+        }
+    }
+    return NULL;
+}
+
+bool listen_is_busy(const struct config *config)
+{
+    struct listen_address addresses[LISTEN_ADDRESSES_MAX];
+    int count = addresses_of(config, addresses);
+    return find_busy(addresses, count, (uint16_t)config_number(config, DIRECTIVE_PORT)) != NULL;
+}
+
 int listen_check(const struct config *config)
 {
     struct listen_address addresses[LISTEN_ADDRESSES_MAX];
     uint16_t port = (uint16_t)config_number(config, DIRECTIVE_PORT);
     int count = TRY(addresses_of(config, addresses));
-    for (int i = 0; i < count; i++) {
-        if (socket_port_busy(addresses[i].text, port)) {
-            complain(addresses[i].text, port, -EADDRINUSE);
-            LOGGER_WARNING("Failed listening on port %u (tcp), aborting.", port);
-            return -EADDRINUSE;
-        }
+    const struct listen_address *busy = find_busy(addresses, count, port);
+    if (busy == NULL) {
+        return 0;
     }
-    return 0;
+    complain(busy->text, port, -EADDRINUSE);
+    LOGGER_WARNING("Failed listening on port %u (tcp), aborting.", port);
+    return -EADDRINUSE;
 }
 
 /* ---- opening ---- */

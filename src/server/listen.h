@@ -11,6 +11,7 @@
 #ifndef SERVER_LISTEN_H
 #define SERVER_LISTEN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -39,6 +40,8 @@ struct listen_sockets {
     int unix_fd; /* -1: none */
 };
 
+/* Whether somebody listens on one of the addresses; a bad address is left to listen_check. */
+bool listen_is_busy(const struct config *config);
 /* -EADDRINUSE, logged, if somebody listens on one of the addresses. */
 NODISCARD int listen_check(const struct config *config);
 /* Errors are logged. The caller owns the sockets. */

@@ -13,7 +13,7 @@
 #include "server/door.h"
 #include "server/options.h"
 
-enum { CLOSE_TIMEOUT_MS = 5000 };
+enum { CLOSE_TIMEOUT_MS = 5000, PREDECESSOR_TIMEOUT_MS = 5000 };
 
 struct shard_set *server_shards(const struct server *server)
 {
@@ -88,6 +88,12 @@ static co_fn int shard_hang_up(struct shard *shard, void *argument)
         cmd_shard_finish(shard_slot(shard, SHARD_SLOT_CMD));
     }
     return 0;
+}
+
+/* All shards at once: each may take as long as it is allowed to. */
+static co_fn int hang_up(struct shard *shard, void *argument)
+{
+    return shard_call_all(shard, shard_hang_up, argument, 0);
 }
 
 static void shard_close(struct shard *shard, void *argument)
@@ -165,6 +171,19 @@ int server_listen(struct server *server)
     return err;
 }
 
+/*
+ * Asked before the store is touched. The ports of a process that was killed are held by its
+ * io_uring rings until the kernel has taken these down, a moment after the process is gone, and so
+ * is its lock. So if our own store is locked, the port may become free together with it.
+ */
+static int check_ports(const struct server *server)
+{
+    if (listen_is_busy(server->config) && !engine_is_free(server->dir, PREDECESSOR_TIMEOUT_MS)) {
+        LOGGER_NOTICE("%s is in use by a process that does not end", server->dir);
+    }
+    return listen_check(server->config);
+}
+
 static void server_free(struct server *server)
 {
     net_shared_destroy(server->net_shared);
@@ -185,7 +204,7 @@ int server_start(struct config *config, const char *executable, struct server **
     (void)snprintf(server->dir, sizeof(server->dir), "%s", config_text(config, DIRECTIVE_DIR));
     struct engine_options options = options_engine(config);
     options.dir = server->dir;
-    int err = listen_check(config);
+    int err = check_ports(server);
     if (err == 0) {
         err = engine_open(&options, &server->engine);
     }
@@ -207,7 +226,10 @@ int server_start(struct config *config, const char *executable, struct server **
 void server_stop(struct server *server, bool save)
 {
     atomic_store(&server->cmd.stopping, true);
-    IGNORE(each_shard(server, shard_hang_up), "it returns 0");
+    struct shard *first = shard_set_get(server_shards(server), 0);
+    while (shard_call_from_outside(first, hang_up, server) < 0) {
+        /* No memory at the moment; but connections must be gone before what they use. */
+    }
     engine_close(server->engine, save, shard_close, server);
     server_free(server);
 }

@@ -98,6 +98,19 @@ def test_a_port_in_use_is_an_error(program, folder):
             check_equal(os.path.exists(other), False)
 
 
+def test_the_port_of_a_killed_server_is_waited_for(program, folder):
+    """Its rings hold the port until the kernel has taken them down."""
+    port = harness.free_port()
+    for shards in (1, 2) * 4:
+        with Server(program, folder, '--shards', str(shards), port=port) as server:
+            clients = [server.client() for _ in range(20)]
+            for client in clients:
+                client.send('set', 'a', 'x' * 1000000)
+            server.kill()
+            for client in clients:
+                client.close()
+
+
 def test_a_directory_that_can_not_be_made_is_an_error(program, folder):
     code, text = harness.run(program, '--port', str(harness.free_port()), '--dir',
                              folder + '/no/such/folder')

@@ -135,7 +135,10 @@ Test(engine, a_directory_in_use_is_refused)
     struct engine *other;
     options.lock_timeout_ms = 0;
     cr_expect_eq(engine_open(&options, &other), ERR_LOCKED);
+    cr_expect(!engine_is_free(folder, 0));
     engine_close(engine, true, NULL, NULL);
+    cr_expect(engine_is_free(folder, 10000));
+    cr_expect(engine_is_free("/no/such/folder", 0));
 }
 
 Test(engine, a_directory_that_can_not_be_made_is_refused)

@@ -87,8 +87,10 @@ Test(listen, each_shard_has_a_socket_on_the_same_port)
         cr_expect_eq(socket_port(sockets.fds[i][0]), config_number(config, DIRECTIVE_PORT));
     }
     cr_expect_eq(listen_check(config), -EADDRINUSE);
+    cr_expect(listen_is_busy(config));
     listen_close(&sockets);
     cr_expect_eq(listen_check(config), 0);
+    cr_expect(!listen_is_busy(config));
 }
 
 Test(listen, a_port_in_use_is_an_error)
