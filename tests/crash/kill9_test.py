@@ -7,7 +7,8 @@ Each worker has a connection, keys of its own and a model of them. It sends rand
 and notes which were answered. After a kill the keys must be what they were after some command of the
 worker that is not before the last one answered: nothing acknowledged is lost, and what was not
 acknowledged is there as a prefix (so an MSET is there as a whole or not at all). Every start has other
-numbers of shards and another appendfsync than the one before. Sometimes a start is killed too.
+numbers of shards and another appendfsync than the one before. Sometimes a start is killed too, and
+sometimes the server is stopped as an operator does it.
 
 ELOQSTORE_TEST_KILLS tells how many kills there are for each pair of shards and mode (default 2); the
 full run is 50.
@@ -40,7 +41,9 @@ class Lost(Exception):
 
 
 class Worker:
-    """One connection's commands. `model` is the state after `answered` of `sent` commands."""
+    """One connection's commands. `model` is the state after all that were answered."""
+
+    databases = (0,)
 
     def __init__(self, number, seed):
         self.number = number
@@ -102,6 +105,8 @@ class Worker:
         """Until the server is gone."""
         try:
             with server.client() as client:
+                client.call('SELECT', self.databases[0])
+                self.model.current = self.databases[0]
                 while True:
                     self.step(client)
         except (Closed, ConnectionError, OSError):
@@ -112,10 +117,15 @@ class Worker:
     # ----- comparing -----
 
     def found(self, client):
-        values = client.call('MGET', *self.keys)
-        expiries = client.call_many([('PEXPIRETIME', key) for key in self.keys])
-        return {key: (value, max(expiry, 0))
-                for key, value, expiry in zip(self.keys, values, expiries) if value is not None}
+        """As Model.everything()."""
+        databases = {}
+        for number in self.databases:
+            client.call('SELECT', number)
+            values = client.call('MGET', *self.keys)
+            expiries = client.call_many([('PEXPIRETIME', key) for key in self.keys])
+            databases[number] = {key: (value, max(expiry, 0)) for key, value, expiry
+                                 in zip(self.keys, values, expiries) if value is not None}
+        return {number: state for number, state in databases.items() if state}
 
     def check(self, server):
         """Settles on the state that is found, or raises Lost."""
@@ -125,7 +135,7 @@ class Worker:
             found = self.found(client)
         candidate = self.model.copy()
         for command in self.open + [None]:
-            if candidate.state == found:
+            if candidate.everything() == found:
                 self.model = candidate
                 self.open = []
                 return
@@ -137,11 +147,26 @@ class Worker:
         lines = [f'worker {self.number}: {self.answered} commands were answered, '
                  f'{len(self.open)} more were sent:']
         lines += ['    ' + shown(command, 20) for command in self.open]
-        for key in self.keys:
-            want, have = self.model.state.get(key), found.get(key)
-            if want != have:
-                lines.append(f'    {key}: {str(have)[:80]}, after the last answer {str(want)[:80]}')
+        for number in self.databases:
+            want, have = self.model.databases.get(number, {}), found.get(number, {})
+            lines += [f'    db {number}, {key}: {str(have.get(key))[:80]}, '
+                      f'after the last answer {str(want.get(key))[:80]}'
+                      for key in self.keys if want.get(key) != have.get(key)]
         return '\n'.join(lines)
+
+    def key_count(self):
+        return sum(len(state) for state in self.model.databases.values())
+
+
+class DatabaseWorker(Worker):
+    """The same in two databases of its own, which it flushes and swaps."""
+
+    databases = (1, 2)
+
+    def command(self):
+        if self.chance.random() > 0.05:
+            return super().command()
+        return self.chance.choice(((b'SELECT', 1), (b'SELECT', 2), (b'SWAPDB', 1, 2), (b'FLUSHDB',)))
 
 
 class Disturber:
@@ -163,7 +188,8 @@ class Disturber:
 class Run:
     def __init__(self, program, seed):
         self.chance = random.Random(seed)
-        self.workers = [Worker(number, seed) for number in range(WORKERS)]
+        self.workers = [Worker(number, seed) for number in range(WORKERS - 1)]
+        self.workers.append(DatabaseWorker(WORKERS - 1, seed))
         self.disturber = Disturber(seed)
         self.server = Server(program, {'log-segment-size': '1mb', 'checkpoint-age': 1, 'shards': 1})
         self.kills = 0
@@ -171,7 +197,14 @@ class Run:
     def close(self):
         self.server.close()
 
-    def load_and_kill(self):
+    def end(self):
+        if self.chance.random() < 0.1:
+            self.server.stop()
+        else:
+            self.server.kill()
+            self.kills += 1
+
+    def load_and_end(self):
         busy = self.workers + ([self.disturber] if self.chance.random() < 0.7 else [])
         threads = [threading.Thread(target=one.work, args=(self.server,)) for one in busy]
         for thread in threads:
@@ -179,10 +212,9 @@ class Run:
         time.sleep(self.chance.random() * RUN_S)
         if not self.server.is_running():
             raise ServerDied(f'it ended by itself\n{self.server.log()}')
-        self.server.kill()
+        self.end()
         for thread in threads:
             thread.join()
-        self.kills += 1
 
     def start(self, shards, mode):
         self.server.options.update({'shards': shards, 'appendfsync': mode})
@@ -194,9 +226,12 @@ class Run:
     def check(self):
         for worker in self.workers:
             worker.check(self.server)
-        keys = sum(len(worker.model.state) for worker in self.workers)
+        keys = sum(worker.key_count() for worker in self.workers)
         with self.server.client() as client:
-            size = client.call('DBSIZE')
+            size = 0
+            for number in range(3):
+                client.call('SELECT', number)
+                size += client.call('DBSIZE')
             if size != keys:
                 raise Lost(f'DBSIZE is {size}, there are {keys} keys')
             if self.chance.random() < 0.2:
@@ -205,7 +240,7 @@ class Run:
     def round(self, shards, mode):
         self.start(shards, mode)
         self.check()
-        self.load_and_kill()
+        self.load_and_end()
 
 
 def main():

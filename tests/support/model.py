@@ -7,17 +7,39 @@ NO_KEY = Error(b'ERR no such key')
 
 
 class Model:
-    """`state` maps a key to (value, expiry in ms or 0)."""
+    """`databases` maps a number to a state, which maps a key to (value, expiry in ms or 0)."""
 
-    def __init__(self, state=None):
-        self.state = dict(state or {})
+    def __init__(self, databases=None, current=0):
+        self.databases = {number: dict(state) for number, state in (databases or {}).items()}
+        self.current = current
 
     def copy(self):
-        return Model(self.state)
+        return Model(self.databases, self.current)
+
+    @property
+    def state(self):
+        return self.databases.setdefault(self.current, {})
+
+    def everything(self):
+        """What of it can be seen: databases that hold keys."""
+        return {number: state for number, state in self.databases.items() if state}
 
     def run(self, command):
         """Changes the state and returns the reply."""
         return getattr(self, 'do_' + command[0].decode().lower())(*command[1:])
+
+    def do_select(self, number):
+        self.current = number
+        return b'OK'
+
+    def do_flushdb(self):
+        self.databases[self.current] = {}
+        return b'OK'
+
+    def do_swapdb(self, one, other):
+        states = self.databases
+        states[one], states[other] = states.get(other, {}), states.get(one, {})
+        return b'OK'
 
     def _value(self, key):
         return self.state[key][0] if key in self.state else None
