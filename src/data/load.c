@@ -235,23 +235,13 @@ static int fetch_begin(struct keyspace *keyspace, struct shelf *shelf, struct ke
     return 0;
 }
 
-/* Fills the table without a read, if the pages are there or there are none. ERR_AGAIN: not so. */
-static int load_cached(struct keyspace *keyspace, struct shelf *shelf, const struct key *key)
+/* A tree without records needs no fetch: the key is absent. */
+static int load_absent(struct keyspace *keyspace, struct shelf *shelf, const struct key *key)
 {
-    struct store_found found = {.frame = NULL};
-    int result = shelf_tree_is_empty(shelf, key->space)
-                     ? 0
-                     : store_get_cached(shelf->partition, key->space, key->name, &found);
-    struct record *record = NULL;
-    int err = record_from_store(keyspace, key, result, &found, &record);
-    if (result == 1) {
-        store_found_release(shelf->partition, &found);
-    }
-    if (err != 0) {
-        return err;
-    }
+    struct record *record;
+    TRY(record_from_store(keyspace, key, 0, NULL, &record));
     struct table_place place;
-    err = shelf_insert(keyspace, shelf, key->hash, record, &place);
+    int err = shelf_insert(keyspace, shelf, key->hash, record, &place);
     if (err != 0) {
         record_destroy(record);
         return err;
@@ -284,15 +274,18 @@ void keyspace_load(struct keyspace *keyspace, struct key_load *load)
         return;
     }
     keyspace->stats.loads++;
-    int err = load_cached(keyspace, shelf, &load->key);
-    if (err == ERR_AGAIN) {
-        err = fetch_begin(keyspace, shelf, load);
-        if (err == 0) {
-            keyspace_start_fetches(keyspace);
-            return;
-        }
+    /* Not asked first whether all pages are cached: that would be one more way down the tree for
+     * each read, and a fetch that finds them cached doesn't suspend. */
+    if (shelf_tree_is_empty(shelf, load->key.space)) {
+        load_done(load, load_absent(keyspace, shelf, &load->key));
+        return;
     }
-    load_done(load, err);
+    int err = fetch_begin(keyspace, shelf, load);
+    if (err != 0) {
+        load_done(load, err);
+        return;
+    }
+    keyspace_start_fetches(keyspace);
 }
 
 bool keyspace_pin(struct keyspace *keyspace, const struct key *key)

@@ -103,10 +103,6 @@ struct store_found {
  * page share it. Suspends unless all pages are cached. */
 NODISCARD co_fn int store_get(struct partition *partition, uint32_t space, struct slice key,
                               struct store_found *ret_found);
-/* The same from cached pages only, without suspending: -EAGAIN (ERR_AGAIN) if a page has to be
- * read. */
-NODISCARD int store_get_cached(struct partition *partition, uint32_t space, struct slice key,
-                               struct store_found *ret_found);
 void store_found_release(struct partition *partition, struct store_found *found);
 
 /* Whether the key is in the tree, without reading its value's extent. 1, 0 or an error. Suspends.

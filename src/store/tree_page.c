@@ -107,24 +107,6 @@ co_fn int tree_page_read(struct partition *partition, const struct version *vers
     return 0;
 }
 
-int tree_page_cached(struct partition *partition, const struct version *version,
-                     const struct tree_page *page, struct frame **ret_frame)
-{
-    struct cache *cache = partition->store->cache;
-    struct file_pos pos = mapper_get(version->map, page->id);
-    struct frame *frame = cache_find(cache, partition->tag, pos, page->use);
-    if (frame == NULL) {
-        return ERR_AGAIN;
-    }
-    int err = page_verify_place(partition, page, frame);
-    if (err < 0) {
-        cache_unpin(cache, frame);
-        return err;
-    }
-    *ret_frame = frame;
-    return 0;
-}
-
 void tree_page_release(struct partition *partition, struct frame *frame)
 {
     cache_unpin(partition->store->cache, frame);

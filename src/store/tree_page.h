@@ -43,10 +43,6 @@ NODISCARD co_fn int tree_page_wait(struct partition *partition, const struct tre
 NODISCARD co_fn int tree_page_read(struct partition *partition, const struct version *version,
                                    const struct tree_page *page, struct frame **ret_frame);
 
-/* The same from the cache only: ERR_AGAIN if it isn't there. */
-NODISCARD int tree_page_cached(struct partition *partition, const struct version *version,
-                               const struct tree_page *page, struct frame **ret_frame);
-
 void tree_page_release(struct partition *partition, struct frame *frame);
 
 /* ---- paths ---- */

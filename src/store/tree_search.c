@@ -26,24 +26,6 @@ co_fn static int find_leaf(struct partition *partition, const struct version *ve
     }
 }
 
-/* The same without suspending: ERR_AGAIN if something has to be read. */
-static int find_leaf_cached(struct partition *partition, const struct version *version,
-                            const struct tree *tree, struct slice key, struct frame **ret_frame)
-{
-    struct tree_page page = {tree->root, tree->space, tree->height - 1, CACHE_USE_POINT, true};
-    for (;;) {
-        struct frame *frame;
-        TRY(tree_page_cached(partition, version, &page, &frame));
-        if (page.level == 0) {
-            *ret_frame = frame;
-            return 0;
-        }
-        page.id = branch_child(frame->page, branch_find(frame->page, key));
-        page.level--;
-        tree_page_release(partition, frame);
-    }
-}
-
 /* ---- from the leaf ---- */
 
 /* The entry without its key; the value only if it is inline. */
@@ -102,32 +84,6 @@ co_fn int store_get(struct partition *partition, uint32_t space, struct slice ke
         *ret_found = found;
     }
     return err;
-}
-
-int store_get_cached(struct partition *partition, uint32_t space, struct slice key,
-                     struct store_found *ret_found)
-{
-    const struct version *version = partition_version(partition);
-    const struct tree *tree = version_tree(version, space);
-    if (tree == NULL) {
-        return 0;
-    }
-    struct frame *frame;
-    TRY(find_leaf_cached(partition, version, tree, key, &frame));
-    uint32_t index;
-    if (!leaf_find(frame->page, key, &index)) {
-        tree_page_release(partition, frame);
-        return 0;
-    }
-    struct leaf_entry entry;
-    leaf_get(frame->page, index, &entry);
-    if (entry.is_extent) {
-        tree_page_release(partition, frame);
-        return ERR_AGAIN;
-    }
-    *ret_found = (struct store_found){.entry.key = key, .frame = frame};
-    found_fill(ret_found, &entry);
-    return 1;
 }
 
 void store_found_release(struct partition *partition, struct store_found *found)

@@ -30,13 +30,12 @@ co_fn static void put_many(struct world *world, uint32_t count, uint32_t value_b
     free(value);
 }
 
-co_fn static int get_number(struct world *world, uint32_t number, bool cached)
+co_fn static int get_number(struct world *world, uint32_t number)
 {
     char key[16];
     snprintf(key, sizeof(key), "key%06u", number);
     struct store_found found;
-    int err = cached ? store_get_cached(world->partition, WORLD_SPACE, slice_cstr(key), &found)
-                     : store_get(world->partition, WORLD_SPACE, slice_cstr(key), &found);
+    int err = store_get(world->partition, WORLD_SPACE, slice_cstr(key), &found);
     if (err > 0) {
         store_found_release(world->partition, &found);
     }
@@ -52,20 +51,18 @@ static int body_one_read(struct shard *shard, void *argument)
     MUST(report.height_max >= 3 || report.branches >= 1);
     world_reopen(world);
     for (uint32_t i = 0; i < 20000; i += 37) {
-        MUST_BE(get_number(world, i, false), 1); /* all branches are cached now */
+        MUST_BE(get_number(world, i), 1); /* all branches are cached now */
     }
     store_set_cache_bytes(world->store, 0); /* leaves go first ... */
     store_set_cache_bytes(world->store, 1 << 20);
     for (uint32_t i = 19; i < 20000; i += 1999) {
-        MUST_BE(get_number(world, i, true), ERR_AGAIN);
         struct store_stats before = stats_of(world);
-        MUST_BE(get_number(world, i, false), 1);
+        MUST_BE(get_number(world, i), 1);
         MUST_BE(stats_of(world).page_reads - before.page_reads, 1);
-        MUST_BE(get_number(world, i, false), 1);
+        MUST_BE(get_number(world, i), 1);
         MUST_BE(stats_of(world).page_reads - before.page_reads, 1);
-        MUST_BE(get_number(world, i, true), 1);
     }
-    MUST_BE(get_number(world, 20000, false), 0);
+    MUST_BE(get_number(world, 20000), 0);
     return 0;
 }
 
@@ -81,11 +78,9 @@ static int body_extent_reads(struct shard *shard, void *argument)
     put_many(world, 3, 10000);
     world_reopen(world);
     struct store_stats before = stats_of(world);
-    MUST_BE(get_number(world, 1, true), ERR_AGAIN);
-    MUST_BE(get_number(world, 1, false), 1);
+    MUST_BE(get_number(world, 1), 1);
     struct store_stats after = stats_of(world);
     MUST_BE(after.page_reads - before.page_reads, 1 + 3);
-    MUST_BE(get_number(world, 1, true), ERR_AGAIN);
     before = after;
     MUST_BE(store_exists(world->partition, WORLD_SPACE, slice_cstr("key000002")), 1);
     MUST_BE(store_exists(world->partition, WORLD_SPACE, slice_cstr("key000003")), 0);
@@ -111,7 +106,7 @@ struct crowd {
 static void crowd_main(void *argument)
 {
     struct crowd *one = argument;
-    one->result = get_number(one->world, one->number, false);
+    one->result = get_number(one->world, one->number);
     co_group_done(one->group);
 }
 
