@@ -43,8 +43,8 @@ void socket_close(int fd);
 NODISCARD int socket_ask(const char *address, uint16_t port, const char *request, char *reply,
                          size_t reply_bytes);
 
-/* Sends one datagram to the unix socket `path` (@ in front: an abstract name), as systemd wants to be told
- * of a service's state. Never waits. */
+/* Sends one datagram to the unix socket `path` (@ in front: an abstract name), as systemd wants to
+ * be told of a service's state. Never waits. */
 NODISCARD int socket_notify(const char *path, const char *text);
 
 #endif

@@ -39,7 +39,8 @@ uint64_t output_bytes(const struct output *output);
 void output_append(struct output *output, struct slice bytes);
 /* Moves everything of `from` to the end of `to`. */
 void output_move(struct output *to, struct output *from);
-/* Takes back what was written between two sizes that `bytes` had: a value whose command then failed.
+/* Takes back what was written between two sizes that `bytes` had: a value whose command then
+ * failed.
  */
 void output_cut(struct output *output, size_t from, size_t to);
 /* Fills iovecs for the bytes from `offset` on; returns how many, at most max. */
