@@ -20,7 +20,7 @@ static uint64_t shelf_low(const struct shelf *shelf)
 
 struct lsn keyspace_low_lsn(const struct keyspace *keyspace)
 {
-    uint64_t low = log_reserved(keyspace->log).value;
+    uint64_t low = min_u64(log_reserved(keyspace->log).value, keyspace->spaces_low);
     for (uint32_t i = 0; i < keyspace->shelf_count; i++) {
         low = min_u64(low, shelf_low(&keyspace->shelves[i]));
     }

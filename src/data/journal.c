@@ -122,5 +122,8 @@ void keyspace_log_spaces(struct keyspace *keyspace, const uint32_t *spaces, uint
     uint8_t body[CHANGE_SPACES_BYTES_MAX];
     uint32_t bytes = change_encode_spaces(spaces, keyspace->options.databases, space_next, body);
     struct slice part = slice_of(body, bytes);
+    /* The superblock must not leave the record behind before it has the map, and it has the map
+     * from shard 0, which adopts it before we do or as we do. */
+    keyspace->spaces_low = log_reserved(keyspace->log).value;
     log_append(keyspace->writer, CHANGE_SPACES, &part, 1);
 }

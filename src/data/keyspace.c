@@ -37,6 +37,7 @@ static int create_shelves(struct keyspace *keyspace)
 static void init(struct keyspace *keyspace)
 {
     keyspace->replay_lsn = LSN_NONE;
+    keyspace->spaces_low = LSN_NONE;
     keyspace_ready_init(keyspace);
     buffer_init(&keyspace->group, GROUP_BYTES_MAX);
     heap_node_init(&keyspace->tick.heap);

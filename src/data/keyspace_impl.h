@@ -115,6 +115,8 @@ struct keyspace {
 
     uint32_t spaces[KEYSPACE_DATABASES_MAX];
     uint32_t space_next;
+    uint64_t spaces_low;   /* LSN: a map that was logged from here on is not adopted yet; LSN_NONE:
+                              none is */
     int64_t clock_high_ms; /* time never goes back behind it */
 
     bool quiet;          /* changes are in the log already: replay, keyspace_apply */

@@ -1,10 +1,10 @@
 /*
  * Opening a keyspace: its partitions, then what the log has beyond them.
  *
- * Each shard reads the whole log from the lowest applied LSN of its own partitions and takes what
- * concerns them. A record is applied to a partition if its LSN is not below the partition's applied
- * LSN. Since a checkpoint's freeze is fuzzy (checkpoint.c), the tree may have some of what is
- * applied again. That does no harm:
+ * Each shard reads the whole log from its start and takes what concerns its partitions. A record is
+ * applied to a partition if its LSN is not below the partition's applied LSN. Since a checkpoint's
+ * freeze is fuzzy (checkpoint.c), the tree may have some of what is applied again. That does no
+ * harm:
  *
  *     a PUT or a REMOVE says all there is about a key;
  *     an EXPIRE or a RANGE is about a key that existed when it was made. If the key isn't there
@@ -15,7 +15,9 @@
  * No clock is looked at: a record may have expired since, but another one may have prolonged it.
  *
  * Spaces. The map comes from the superblock, which is at least as new as the start of the log, and
- * SPACES records set it on the way; the last one is right. Records of spaces that died later are
+ * SPACES records set it on the way; the last one is right. That is why the log is read from its
+ * start even if every partition has applied more: the superblock may be older than a SPACES record
+ * that no partition needs. Records of spaces that died later are
  * applied like others and dropped at the end with the rest of them, so that no order of records of
  * different shards matters.
  *
@@ -137,11 +139,16 @@ static int replay_spaces(struct keyspace *keyspace, struct slice body)
     uint32_t databases;
     uint32_t space_next;
     int err = change_check_spaces(body, spaces, &databases, &space_next);
-    if (err == 0 && databases != keyspace->options.databases) {
+    if (err == 0 && databases > keyspace->options.databases) {
         err = ERR_LIMIT;
     }
     if (err != 0) {
         return is_damaged(keyspace, err, "a map of spaces that is none");
+    }
+    /* From a time with fewer databases: what came later gets the same ids whenever this is
+     * replayed, on whatever shard. */
+    for (; databases < keyspace->options.databases; databases++) {
+        spaces[databases] = space_next++;
     }
     memcpy(keyspace->spaces, spaces, databases * sizeof(spaces[0]));
     keyspace->space_next = (uint32_t)max_u64(keyspace->space_next, space_next);
@@ -199,12 +206,8 @@ static co_fn int replay_all(struct keyspace *keyspace, struct log_reader *reader
 
 static co_fn int replay(struct keyspace *keyspace)
 {
-    uint64_t from = log_reserved(keyspace->log).value;
-    for (uint32_t i = 0; i < keyspace->shelf_count; i++) {
-        from = min_u64(from, partition_applied(keyspace->shelves[i].partition).value);
-    }
     struct log_reader *reader;
-    TRY(log_reader_open(keyspace->log, (struct lsn){from}, &reader));
+    TRY(log_reader_open(keyspace->log, (struct lsn){0}, &reader));
     keyspace->quiet = true;
     int err = replay_all(keyspace, reader);
     keyspace->quiet = false;

@@ -52,6 +52,7 @@ void keyspace_adopt_spaces(struct keyspace *keyspace, const uint32_t *spaces, ui
         keyspace->spaces[i] = spaces[i];
     }
     keyspace->space_next = space_next;
+    keyspace->spaces_low = LSN_NONE;
     for (uint32_t i = 0; i < keyspace->shelf_count; i++) {
         forget_counts(keyspace, &keyspace->shelves[i]);
     }

@@ -111,6 +111,43 @@ def test_the_port_of_a_killed_server_is_waited_for(program, folder):
                 client.close()
 
 
+def test_a_flush_is_not_undone_by_a_kill_after_a_checkpoint(program, folder):
+    """The checkpoint leaves no partition that needs the record of the flush."""
+    for shards in (1, 2):
+        with Server(program, folder, '--shards', str(shards), '--partitions', '4') as server, \
+                server.client() as client:
+            for i in range(100):
+                client('set', f'old:{i}', 'x')
+            client('save')
+            client('flushall')
+            for i in range(100):
+                client('set', f'new:{i}', 'x')
+            client('save')
+            server.kill()
+        with Server(program, folder, '--shards', str(shards)) as server, \
+                server.client() as client:
+            check_equal(client('dbsize'), 100)
+            check_equal(client('get', 'new:7'), b'x')
+            check_equal(client('get', 'old:7'), None)
+
+
+def test_databases_can_be_added_after_a_flush(program, folder):
+    for databases, last in ((2, 1), (5, 4), (7, 6)):
+        for _ in range(2):
+            with Server(program, folder, '--databases', str(databases)) as server, \
+                    server.client() as client:
+                if databases > 2:
+                    client('select', '1')
+                    check_equal(client('get', 'a'), b'in 1')
+                    check_equal(client('dbsize'), 1)
+                else:
+                    client('flushall')
+                client('select', str(last))
+                check_equal(client('set', 'a', f'in {last}'), 'OK')
+                check_equal(client('dbsize'), 1)
+                server.kill()
+
+
 def test_a_directory_that_can_not_be_made_is_an_error(program, folder):
     code, text = harness.run(program, '--port', str(harness.free_port()), '--dir',
                              folder + '/no/such/folder')
