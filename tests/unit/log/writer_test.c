@@ -200,6 +200,35 @@ Test(writer, the_pass_flushes_what_was_appended)
 
 /* ---- shards ---- */
 
+struct seen {
+    struct world *world;
+    uint64_t end;
+};
+
+static int see_and_wait(struct shard *shard, void *argument)
+{
+    const struct seen *seen = argument;
+    struct log_writer *writer = seen->world->writers[shard_id(shard)];
+    log_writer_saw(writer, (struct lsn){seen->end});
+    cr_assert_eq(log_writer_end(writer).value, seen->end);
+    log_writer_saw(writer, (struct lsn){0});
+    cr_assert_eq(log_writer_end(writer).value, seen->end);
+    return log_wait_durable(writer, log_writer_end(writer));
+}
+
+Test(writer, what_a_shard_saw_of_another_counts_as_its_own_until_it_has_more)
+{
+    struct world world;
+    world_init(&world, 2);
+    world_start(&world);
+    struct seen seen = {.world = &world, .end = world_append(&world, 0, 1, 100)};
+    cr_assert_eq(world_run(&world, 1, see_and_wait, &seen), 0);
+    cr_assert_geq(log_durable(world.log).value, seen.end);
+    cr_assert_gt(world_append(&world, 1, 1, 100), seen.end);
+    world_stop(&world, false);
+    world_deinit(&world);
+}
+
 enum { MANY_SHARDS = 4, MANY_RECORDS = 3000 };
 
 /* Sizes from nothing to several frames; ends of flushes must only rise. */
