@@ -109,7 +109,8 @@ static bool command_pauses(const struct cmd_server *server, const struct command
     return !writes_only || (command->flags & CMD_WRITE) != 0;
 }
 
-/* net reads a little more than is allowed (options), so that such an argument can be refused here. */
+/* net reads a little more than is allowed (options), so that such an argument can be refused here.
+ */
 static bool has_large_argument(const struct cmd_shard *here, const struct prepared *p)
 {
     uint64_t max = here->options.bulk_bytes_max;
@@ -135,6 +136,10 @@ static void reply_why_not(struct session *session, const struct prepared *p)
 {
     struct reply *reply = &session->reply;
     if (p->command == NULL) {
+        if (UNLIKELY(session_is_http(p->args[0]))) {
+            session_refuse_http(session);
+            return;
+        }
         session->here->unknown_commands++;
         session_reply_unknown(reply, p->container, p->args, p->argc);
         return;

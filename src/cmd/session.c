@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/buffer.h"
+#include "base/logger.h"
 #include "base/mem.h"
 #include "cmd/monitor.h"
 
@@ -96,6 +97,23 @@ void session_wait(struct session *session)
         list_push_back(&session->here->waiting, &session->waiting_node);
     }
     cmd_shard_wait(session->here);
+}
+
+/* ---- browsers ---- */
+
+bool session_is_http(struct slice word)
+{
+    return slice_equal_nocase_cstr(word, "post") || slice_equal_nocase_cstr(word, "host:");
+}
+
+void session_refuse_http(struct session *session)
+{
+    struct conn_info info;
+    conn_info(session->conn, &info);
+    LOGGER_WARNING("possible attack: %s sent an HTTP request, as a browser does that somebody else "
+                   "controls; connection closed",
+                   info.peer);
+    conn_close(session->conn);
 }
 
 /* ---- replies that precede any command's own ---- */

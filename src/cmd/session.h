@@ -18,6 +18,11 @@ void session_reset(struct session *session);
 /* Its next command has to wait for the shard: it is resumed by cmd_shard_resume_waiting. */
 void session_wait(struct session *session);
 
+/* Whether the first word is one of an HTTP request: a browser that somebody has made talk to us,
+ * with commands in what it sends. Redis closes such a connection too. */
+bool session_is_http(struct slice word);
+void session_refuse_http(struct session *session);
+
 void session_reply_unknown(struct reply *reply, const struct command *container,
                            const struct slice *args, uint32_t argc);
 /* The arguments of a subcommand fit none of its forms; `name` as it was given. */

@@ -13,6 +13,7 @@ could tell the two servers apart.
 """
 
 import os
+import re
 import sys
 import unittest
 
@@ -183,6 +184,66 @@ class Wire(ServerCase):
 
     def test_two_shards(self):
         self.compare_bytes({'shards': 2})
+
+
+class Monitor(ServerCase):
+    """What MONITOR shows of another connection's commands."""
+
+    STREAM = script.parse('''
+        SET k v
+        get k
+        GET "a\\x00b\\r\\n\\xff\\"\\\\"
+        MSET a 1 b 2 c 3
+        MGET a b c d
+        SET k v EX 100000
+        GETEX k PERSIST
+        INCR k
+        FOO bar
+        GET
+        AUTH secret
+        AUTH user secret
+        HELLO 2 AUTH default secret SETNAME me
+        CONFIG GET maxmemory
+        CONFIG SET requirepass ""
+        SELECT 3
+        SET k v
+        DEBUG SLEEP 0
+        SLOWLOG LEN
+        CLIENT ID
+        CLIENT LIST
+        COMMAND COUNT
+        PING
+        DBSIZE
+        KEYS *
+        FLUSHDB
+        RESET
+        ECHO end
+    ''')
+
+    def setUp(self):
+        pass
+
+    def tearDown(self):
+        pass
+
+    def watch(self, program, options):
+        lines = []
+        with Server(program, options) as server, server.client() as watcher:
+            watcher.call('MONITOR')
+            with server.client() as client:
+                for line in self.STREAM:
+                    client.ask(*line.args)
+            while not lines or not lines[-1].endswith(b'"end"'):
+                line = re.sub(rb'^[\d.]+ \[(\d+) [^]]*\]', rb'[\1]', watcher.read())
+                # Redis shows a command when it has run, we when it is about to.
+                lines.append(re.sub(rb'^\[\d\] "(SELECT|RESET)', rb'"\1', line))
+        return lines
+
+    def test_one_shard(self):
+        self.assertEqual(self.watch(REDIS, {}), self.watch(self.program, {'shards': 1}))
+
+    def test_two_shards(self):
+        self.assertEqual(self.watch(REDIS, {}), self.watch(self.program, {'shards': 2}))
 
 
 class ZKnown(unittest.TestCase):

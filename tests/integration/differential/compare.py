@@ -68,7 +68,15 @@ def fields(theirs, ours):
     return isinstance(theirs, list) and isinstance(ours, list) and names(theirs) == names(ours)
 
 
-RULES = {rule.__name__: rule for rule in (near, shape, kind, unordered, scan, error, fields)}
+def slowlog(theirs, ours):
+    """Entries of the same commands, shortened and redacted alike."""
+    def arguments(value):
+        return [entry[3] for entry in value]
+    return isinstance(ours, list) and arguments(theirs) == arguments(ours) and shape(theirs, ours)
+
+
+RULES = {rule.__name__: rule for rule in (near, shape, kind, unordered, scan, error, fields,
+                                       slowlog)}
 
 # What depends on the moment, or on the order in a hash table, for every use of a command.
 COMMAND_RULES = {

@@ -7,7 +7,7 @@ import random
 
 from .script import Line
 
-STREAMS = 8
+STREAMS = 24
 LINES = 400
 
 KEYS = [b'a', b'b', b'c', b'd', b'{t}e', b'{t}f', b'', b'a\x00b']
