@@ -160,8 +160,8 @@ void call_destroy(struct call *call)
  *
  * First all keys are fetched and pinned (call_fetch), then, just before the command runs, it queues
  * for latches if others hold any of its keys (call_latch). In this order, because a call that holds
- * latches must not wait for anything but the disk: several calls of a batch that latched early would
- * wait for each other.
+ * latches must not wait for anything but the disk: several calls of a batch that latched early
+ * would wait for each other.
  */
 
 static bool call_needs_values(const struct call *call)

@@ -248,7 +248,8 @@ static int part_end(struct shard *there, void *argument)
             keyspace_unpin(here->keyspace, &multi->call->request.keys[i]);
         }
     }
-    /* Who reads it here from now on must not show it before it is as durable as replies have to be. */
+    /* Who reads it here from now on must not show it before it is as durable as replies have to be.
+     */
     log_writer_saw(here->writer, multi->logged);
     if (part->latched) {
         latch_release(&part->latch);
@@ -273,9 +274,8 @@ static void multi_free(struct multi *multi)
 static int multi_find_same(struct multi *multi)
 {
     uint32_t *first = mem_alloc(multi->key_count * sizeof(*first));
-    int err = first == NULL
-                  ? ERR_MEMORY
-                  : keys_find_same(multi->call->request.keys, multi->key_count, first);
+    int err = first == NULL ? ERR_MEMORY
+                            : keys_find_same(multi->call->request.keys, multi->key_count, first);
     for (uint32_t i = 0; i < multi->key_count && err == 0; i++) {
         multi->keys[i].same = first[i];
     }

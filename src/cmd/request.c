@@ -77,8 +77,8 @@ int view_all_resident(struct request *request)
             return found;
         }
     }
-    /* Without a pin nothing is left in memory of a key that is removed, because it has expired or by
-     * the command itself, and that the trees never had. It must not become unknown again. */
+    /* Without a pin nothing is left in memory of a key that is removed, because it has expired or
+     * by the command itself, and that the trees never had. It must not become unknown again. */
     request->resident = true;
     return 0;
 }
