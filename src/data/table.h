@@ -41,6 +41,7 @@ enum {
     TABLE_SEGMENT_BYTES = 4096,
     TABLE_DEPTH_MAX = 26, /* 6 more bits choose the bucket */
     TABLE_SLOTS_MASK = (1 << TABLE_BUCKET_SLOTS) - 1,
+    TABLE_TAG_SHIFT = 48,
     TABLE_DIRTY_SHIFT = 48,
     TABLE_VISITED_SHIFT = 55,
 };
@@ -122,22 +123,31 @@ static inline struct table_bucket *table_bucket(const struct table *table, uint3
 /* The last hash that the bucket of `hash` is for. */
 uint32_t table_bucket_last(const struct table *table, uint32_t hash);
 
+/* A bit for each slot whose tag is the hash's. Without a branch for each slot: which one matches
+ * can't be foretold, and a wrong guess would wait for the bucket's line before anything after it
+ * could begin. A free slot looks like a tag of 0. */
+static inline uint32_t table_bucket_match(const struct table_bucket *bucket, uint64_t hash)
+{
+    uint64_t tag = hash & 0xffff;
+    uint32_t match = 0;
+    for (uint32_t i = 0; i < TABLE_BUCKET_SLOTS; i++) {
+        match |= (uint32_t)(bucket->slots[i] >> TABLE_TAG_SHIFT == tag) << i;
+    }
+    return match;
+}
+
 /* The record of a key, or NULL. Its place goes to *ret_place if it is found. */
 static inline struct record *table_find(const struct table *table, uint64_t hash, uint32_t space,
                                         struct slice key, struct table_place *ret_place)
 {
     uint32_t top = table_hash_top(hash);
-    uint64_t tag = hash << 48;
     for (struct table_bucket *bucket = table_bucket(table, top); bucket != NULL;
          bucket = table_bucket_next(bucket)) {
-        for (uint32_t i = 0; i < TABLE_BUCKET_SLOTS; i++) {
-            /* A free slot looks like a tag of 0, so that one is looked at twice. */
-            if (((bucket->slots[i] ^ tag) & ~TABLE_ADDRESS_MASK) != 0 || bucket->slots[i] == 0) {
-                continue;
-            }
-            struct record *record = table_slot_record(bucket->slots[i]);
-            if (LIKELY(record_is_key(record, top, space, key))) {
-                *ret_place = (struct table_place){bucket, i};
+        for (uint32_t match = table_bucket_match(bucket, hash); match != 0; match &= match - 1) {
+            uint32_t slot = (uint32_t)__builtin_ctz(match);
+            struct record *record = table_slot_record(bucket->slots[slot]);
+            if (LIKELY(record != NULL && record_is_key(record, top, space, key))) {
+                *ret_place = (struct table_place){bucket, slot};
                 return record;
             }
         }
@@ -196,9 +206,17 @@ static inline void table_set_expiring(struct table_place place)
 
 /* ---- fetching into the CPU's cache ---- */
 
+/* gcc takes a function that does nothing but prefetch for one without effect, and drops the calls
+ * of it. The empty asm is an effect. */
+static inline void table_prefetch(const void *address)
+{
+    __builtin_prefetch(address);
+    __asm__ volatile("" : : "r"(address));
+}
+
 static inline void table_prefetch_bucket(const struct table *table, uint64_t hash)
 {
-    __builtin_prefetch(table_bucket(table, table_hash_top(hash)));
+    table_prefetch(table_bucket(table, table_hash_top(hash)));
 }
 
 /* Of the first record with the key's tag in the first bucket. */
@@ -208,14 +226,12 @@ static inline void table_prefetch_record(const struct table *table, uint64_t has
     if (bucket == NULL) {
         return;
     }
-    uint64_t tag = hash << 48;
-    for (uint32_t i = 0; i < TABLE_BUCKET_SLOTS; i++) {
-        if (((bucket->slots[i] ^ tag) & ~TABLE_ADDRESS_MASK) == 0) {
-            const char *record = (const char *)table_slot_record(bucket->slots[i]);
-            __builtin_prefetch(record);
-            __builtin_prefetch(record + 64);
-            return;
-        }
+    uint32_t match = table_bucket_match(bucket, hash);
+    if (match != 0) {
+        const char *record = (const char *)table_slot_record(bucket->slots[__builtin_ctz(match)]);
+        table_prefetch(record);
+        table_prefetch(record + 64);
+        table_prefetch(record + 128);
     }
 }
 
