@@ -241,7 +241,7 @@ static const struct {
     {CHANGE_GROUP, "\x01\0", 2},
     {CHANGE_GROUP, "\x01\0\0\0\x02\x02\0\0\0\0\x01", 11},
     {CHANGE_SPACES, "\x09\x04\0\0", 4},
-    {CHANGE_SPACES, "\x09\x02\0\x01", 4},
+    {CHANGE_SPACES, "\x09\x05\0\x01\x02\x03\x04", 7},
 };
 
 static void put_broken(struct keyspace *keyspace, void *argument)
@@ -280,6 +280,30 @@ Test(replay, refuses_a_record_that_cannot_be_and_says_where)
         logger_set_hook(NULL, NULL);
         rig_deinit(&rig);
     }
+}
+
+/* ---- a map from a time with fewer databases ---- */
+
+static void put_small_map(struct keyspace *keyspace, void *argument)
+{
+    (void)argument;
+    append_raw(keyspace, CHANGE_SPACES, "\x09\x02\x07\x08", 4);
+}
+
+static void check_small_map(struct keyspace *keyspace, void *argument)
+{
+    (void)argument;
+    cr_expect_eq(keyspace_space(keyspace, 0), 7);
+    cr_expect_eq(keyspace_space(keyspace, 1), 8);
+    for (uint32_t i = 2; i < RIG_DATABASES; i++) {
+        cr_expect_eq(keyspace_space(keyspace, i), 9 + i - 2);
+    }
+    cr_expect_eq(keyspace_space_next(keyspace), 9 + RIG_DATABASES - 2);
+}
+
+Test(replay, gives_later_databases_ids_of_their_own)
+{
+    rig_test_restarted(put_small_map, RIG_CRASH, check_small_map);
 }
 
 /* ---- a log that has lost something ---- */
