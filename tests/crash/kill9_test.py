@@ -3,15 +3,15 @@
 
     kill9_test.py SERVER [SEED]
 
-Each worker has a connection, keys of its own and a model of them. It sends random commands in pipelines
-and notes which were answered. After a kill the keys must be what they were after some command of the
-worker that is not before the last one answered: nothing acknowledged is lost, and what was not
-acknowledged is there as a prefix (so an MSET is there as a whole or not at all). Every start has other
-numbers of shards and another appendfsync than the one before. Sometimes a start is killed too, and
-sometimes the server is stopped as an operator does it.
+Each worker has a connection, keys of its own and a model of them. It sends random commands in
+pipelines and notes which were answered. After a kill the keys must be what they were after some
+command of the worker that is not before the last one answered: nothing acknowledged is lost, and
+what was not acknowledged is there as a prefix (so an MSET is there as a whole or not at all). Every
+start has other numbers of shards and another appendfsync than the one before. Sometimes a start is
+killed too, and sometimes the server is stopped as an operator does it.
 
-ELOQSTORE_TEST_KILLS tells how many kills there are for each pair of shards and mode (default 2); the
-full run is 50.
+ELOQSTORE_TEST_KILLS tells how many kills there are for each pair of shards and mode (default 2);
+the full run is 50.
 """
 
 import os
@@ -60,31 +60,33 @@ class Worker:
         length = self.chance.choice((1, 10, 10, 100, 100, 1000, 1900, 5000))
         if self.chance.random() < 0.005:
             length = 300000
-        return b'%d ' % self.chance.randrange(10 ** 9) + b'v' * length
+        return b'%d ' % self.chance.randrange(10**9) + b'v' * length
 
     def command(self):
         key, other = self.chance.sample(self.keys, 2)
         some = self.chance.sample(self.keys, self.chance.randint(2, 8))
-        return self.chance.choice((
-            lambda: (b'SET', key, self.value()),
-            lambda: (b'SET', key, self.value()),
-            lambda: (b'SET', key, self.value(), b'PXAT', FAR + self.chance.randrange(10 ** 6)),
-            lambda: (b'SET', key, b'%d' % self.chance.randrange(1000)),
-            lambda: (b'MSET', *[word for name in some for word in (name, self.value())]),
-            lambda: (b'MSET', *[word for name in some for word in (name, self.value())]),
-            lambda: (b'MSETNX', *[word for name in some[:2] for word in (name, self.value())]),
-            lambda: (b'DEL', *some[:3]),
-            lambda: (b'INCR', key),
-            lambda: (b'APPEND', key, self.value()[:50]),
-            lambda: (b'SETRANGE', key, self.chance.randrange(6000), b'range'),
-            lambda: (b'PEXPIREAT', key, FAR + self.chance.randrange(10 ** 6)),
-            lambda: (b'PERSIST', key),
-            lambda: (b'RENAME', key, other),
-            lambda: (b'COPY', key, other, b'REPLACE'),
-            lambda: (b'GETDEL', key),
-            lambda: (b'GET', key),
-            lambda: (b'MGET', *some),
-        ))()
+        return self.chance.choice(
+            (
+                lambda: (b'SET', key, self.value()),
+                lambda: (b'SET', key, self.value()),
+                lambda: (b'SET', key, self.value(), b'PXAT', FAR + self.chance.randrange(10**6)),
+                lambda: (b'SET', key, b'%d' % self.chance.randrange(1000)),
+                lambda: (b'MSET', *[word for name in some for word in (name, self.value())]),
+                lambda: (b'MSET', *[word for name in some for word in (name, self.value())]),
+                lambda: (b'MSETNX', *[word for name in some[:2] for word in (name, self.value())]),
+                lambda: (b'DEL', *some[:3]),
+                lambda: (b'INCR', key),
+                lambda: (b'APPEND', key, self.value()[:50]),
+                lambda: (b'SETRANGE', key, self.chance.randrange(6000), b'range'),
+                lambda: (b'PEXPIREAT', key, FAR + self.chance.randrange(10**6)),
+                lambda: (b'PERSIST', key),
+                lambda: (b'RENAME', key, other),
+                lambda: (b'COPY', key, other, b'REPLACE'),
+                lambda: (b'GETDEL', key),
+                lambda: (b'GET', key),
+                lambda: (b'MGET', *some),
+            )
+        )()
 
     # ----- sending -----
 
@@ -98,8 +100,10 @@ class Worker:
             expected = self.model.run(command)
             self.answered += 1
             if reply != expected and not (isinstance(expected, Error) and isinstance(reply, Error)):
-                raise Lost(f'{shown(command)} was answered with {str(reply)[:200]}, '
-                           f'not {str(expected)[:200]}')
+                raise Lost(
+                    f'{shown(command)} was answered with {str(reply)[:200]}, '
+                    f'not {str(expected)[:200]}'
+                )
 
     def work(self, server):
         """Until the server is gone."""
@@ -123,8 +127,11 @@ class Worker:
             client.call('SELECT', number)
             values = client.call('MGET', *self.keys)
             expiries = client.call_many([('PEXPIRETIME', key) for key in self.keys])
-            databases[number] = {key: (value, max(expiry, 0)) for key, value, expiry
-                                 in zip(self.keys, values, expiries) if value is not None}
+            databases[number] = {
+                key: (value, max(expiry, 0))
+                for key, value, expiry in zip(self.keys, values, expiries)
+                if value is not None
+            }
         return {number: state for number, state in databases.items() if state}
 
     def check(self, server):
@@ -144,14 +151,19 @@ class Worker:
         raise Lost(self.difference(found))
 
     def difference(self, found):
-        lines = [f'worker {self.number}: {self.answered} commands were answered, '
-                 f'{len(self.open)} more were sent:']
+        lines = [
+            f'worker {self.number}: {self.answered} commands were answered, '
+            f'{len(self.open)} more were sent:'
+        ]
         lines += ['    ' + shown(command, 20) for command in self.open]
         for number in self.databases:
             want, have = self.model.databases.get(number, {}), found.get(number, {})
-            lines += [f'    db {number}, {key}: {str(have.get(key))[:80]}, '
-                      f'after the last answer {str(want.get(key))[:80]}'
-                      for key in self.keys if want.get(key) != have.get(key)]
+            lines += [
+                f'    db {number}, {key}: {str(have.get(key))[:80]}, '
+                f'after the last answer {str(want.get(key))[:80]}'
+                for key in self.keys
+                if want.get(key) != have.get(key)
+            ]
         return '\n'.join(lines)
 
     def key_count(self):
@@ -166,7 +178,9 @@ class DatabaseWorker(Worker):
     def command(self):
         if self.chance.random() > 0.05:
             return super().command()
-        return self.chance.choice(((b'SELECT', 1), (b'SELECT', 2), (b'SWAPDB', 1, 2), (b'FLUSHDB',)))
+        return self.chance.choice(
+            ((b'SELECT', 1), (b'SELECT', 2), (b'SWAPDB', 1, 2), (b'FLUSHDB',))
+        )
 
 
 class Disturber:
@@ -245,7 +259,7 @@ class Run:
 
 def main():
     program = sys.argv[1]
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10 ** 6)
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)
     pairs = [(shards, mode) for shards in SHARDS for mode in MODES] * KILLS
     random.Random(seed).shuffle(pairs)
     print(f'seed {seed}: {len(pairs)} rounds', flush=True)
@@ -258,8 +272,11 @@ def main():
         run.start(2, 'everysec')
         run.check()
     except BaseException:
-        print(f'round {number}: {pairs[number]} before {pairs[number - 1] if number else "none"}; '
-              f'{run.kills} kills\n{run.server.log()}', flush=True)
+        print(
+            f'round {number}: {pairs[number]} before {pairs[number - 1] if number else "none"}; '
+            f'{run.kills} kills\n{run.server.log()}',
+            flush=True,
+        )
         raise
     finally:
         run.close()

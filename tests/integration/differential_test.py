@@ -6,10 +6,11 @@
 The streams are in differential/*.txt, and made from seeds in differential/random_streams.py. Each
 stream begins with empty servers and new connections. Ours runs them with one shard, with two, and
 with two and every record thrown out of memory before each command, so that all of them also take
-the way over another shard and over the disk. What may differ, and why, is in differential/compare.py.
+the way over another shard and over the disk. What may differ, and why, is in
+differential/compare.py.
 
-Read https://redis.io/docs for what a command is meant to do; what this test asks is whether a client
-could tell the two servers apart.
+Read https://redis.io/docs for what a command is meant to do; what this test asks is whether a
+client could tell the two servers apart.
 """
 
 import os
@@ -73,8 +74,9 @@ def run_stream(server, lines, protocol, before_each=None):
 
 
 def short(data):
-    return repr(data[:SHOWN_BYTES])[1:] + (f'... ({len(data)} bytes)' if len(data) > SHOWN_BYTES
-                                           else '')
+    return repr(data[:SHOWN_BYTES])[1:] + (
+        f'... ({len(data)} bytes)' if len(data) > SHOWN_BYTES else ''
+    )
 
 
 class Differential(ServerCase):
@@ -108,12 +110,16 @@ class Differential(ServerCase):
         """The differences, as texts."""
         theirs = self.redis_replies(name, lines, protocol)
         found = []
-        for line, their, our in zip(lines, theirs, run_stream(server, lines, protocol, before_each)):
+        for line, their, our in zip(
+            lines, theirs, run_stream(server, lines, protocol, before_each)
+        ):
             if compare.same(line, their, our) or self.known.allows(line.args, their[1], our[1]):
                 continue
-            found.append(f'[{name}, RESP{protocol}] {shown(line.args)}\n'
-                         f'    redis {short(their[1])}\n'
-                         f'    ours  {short(our[1])}')
+            found.append(
+                f'[{name}, RESP{protocol}] {shown(line.args)}\n'
+                f'    redis {short(their[1])}\n'
+                f'    ours  {short(our[1])}'
+            )
         return found
 
     def compare_all(self, streams, options, before_each=None):
@@ -125,8 +131,9 @@ class Differential(ServerCase):
         if found:
             more = len(found) - DIFFERENCES_SHOWN
             text = '\n'.join(found[:DIFFERENCES_SHOWN])
-            self.fail(f'{len(found)} replies differ:\n{text}' +
-                      (f'\nand {more} more' if more > 0 else ''))
+            self.fail(
+                f'{len(found)} replies differ:\n{text}' + (f'\nand {more} more' if more > 0 else '')
+            )
 
 
 COLD = ('DEBUG', 'EVICT')
@@ -152,8 +159,10 @@ def add_tests():
         for way, (options, before_each) in WAYS.items():
             if file == 'server' and way == 'cold':
                 continue  # it would find DEBUG EVICT in the slow log
+
             def test(self, streams=streams, options=options, before_each=before_each):
                 self.compare_all(streams, options, before_each)
+
             setattr(Differential, f'test_{file}_{way}', test)
 
 
@@ -175,8 +184,10 @@ class Wire(ServerCase):
                     server.call('FLUSHALL')
                     replies.append(wire.exchange(server, data))
                 if replies[0] != replies[1] and not wire.may_differ(name, *replies):
-                    found.append(f'[{name}] {data[:200]!r}\n    redis {short(replies[0])}\n'
-                                 f'    ours  {short(replies[1])}')
+                    found.append(
+                        f'[{name}] {data[:200]!r}\n    redis {short(replies[0])}\n'
+                        f'    ours  {short(replies[1])}'
+                    )
         self.assertFalse(found, '\n' + '\n'.join(found))
 
     def test_one_shard(self):
@@ -189,7 +200,8 @@ class Wire(ServerCase):
 class Monitor(ServerCase):
     """What MONITOR shows of another connection's commands."""
 
-    STREAM = script.parse('''
+    STREAM = script.parse(
+        '''
         SET k v
         get k
         GET "a\\x00b\\r\\n\\xff\\"\\\\"
@@ -218,7 +230,8 @@ class Monitor(ServerCase):
         FLUSHDB
         RESET
         ECHO end
-    ''')
+    '''
+    )
 
     def setUp(self):
         pass

@@ -1,4 +1,5 @@
-"""Replies in order, and every command ends: pipelines that meet each other, latches and refusals."""
+"""Replies in order, and every command ends: pipelines that meet each other, latches and
+refusals."""
 
 import threading
 import time
@@ -46,8 +47,9 @@ def test_a_refused_command_between_reads_keeps_its_place(program, folder):
             with server.client() as client:
                 first, second = group(f'r{i}', 2)
                 check_equal(client('MSET', first, '1', second, '2'), 'OK')
-                got = ask_all(client, [('GET', first), ('NOSUCH',), ('GET', second), ('GET',),
-                                       ('GET', first)])
+                got = ask_all(
+                    client, [('GET', first), ('NOSUCH',), ('GET', second), ('GET',), ('GET', first)]
+                )
                 check_equal(shown(got), [b'1', 'error', b'2', 'error', b'1'])
 
 
@@ -102,8 +104,11 @@ def test_removed_keys_are_absent_for_the_rest_of_the_command(program, folder):
         check_equal(client('DEBUG', 'CHECKPOINT'), 'OK')
         check_equal(client('SET', '{t}twice', 'v', 'NX'), 'OK')
         check_equal(ask_all(client, [('DEL', '{t}twice', '{t}twice'), ('ECHO', 'x')]), [1, b'x'])
-        for command, wanted in ((('MGET', '{t}gone', '{t}0'), [None, b'v']),
-                                (('EXISTS', '{t}gone', '{t}gone'), 0), (('DEL', '{t}gone'), 0)):
+        for command, wanted in (
+            (('MGET', '{t}gone', '{t}0'), [None, b'v']),
+            (('EXISTS', '{t}gone', '{t}gone'), 0),
+            (('DEL', '{t}gone'), 0),
+        ):
             check_equal(client('SET', '{t}gone', 'v', 'NX', 'PX', '1'), 'OK')
             time.sleep(0.01)
             check_equal(ask_all(client, [command, ('ECHO', 'x')]), [wanted, b'x'])
@@ -116,8 +121,16 @@ def test_a_key_too_long_is_absent(program, folder):
                 short = f'{{l{i}}}'
                 long = short + 'x' * 3000
                 ask_all(client, [('SET', short, '1'), ('DEBUG', 'CHECKPOINT')])
-                got = ask_all(client, [('GET', short), ('GETSET', long, 'v'), ('GET', long),
-                                       ('SET', long, 'v', 'GET'), ('EXISTS', long, short, f'other{i}')])
+                got = ask_all(
+                    client,
+                    [
+                        ('GET', short),
+                        ('GETSET', long, 'v'),
+                        ('GET', long),
+                        ('SET', long, 'v', 'GET'),
+                        ('EXISTS', long, short, f'other{i}'),
+                    ],
+                )
                 check_equal(shown(got), [b'1', 'error', None, 'error', 1])
 
 
@@ -158,8 +171,13 @@ def test_half_closed_connections_get_all_replies(program, folder):
     with Server(program, folder, *SHARDS) as server:
         for i in range(ROUNDS):
             with server.client() as client:
-                commands = [('MSET', 'a', i, 'b', i, 'c', i), ('MGET', 'a', 'b', 'c'), ('NOSUCH',),
-                            ('GET', 'a'), ('DBSIZE',)] * 40
+                commands = [
+                    ('MSET', 'a', i, 'b', i, 'c', i),
+                    ('MGET', 'a', 'b', 'c'),
+                    ('NOSUCH',),
+                    ('GET', 'a'),
+                    ('DBSIZE',),
+                ] * 40
                 wanted = ['OK', [b'%d' % i] * 3, 'error', b'%d' % i, 3] * 40
                 check_equal(shown(ask_all(client, commands)), wanted)
                 client.socket.sendall(b''.join(encode(words) for words in commands))

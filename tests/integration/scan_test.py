@@ -25,7 +25,7 @@ WAIT_S = 120  # a limit for hangs, not an expectation
 def fill(client, names, value=b'v'):
     names = list(names)
     for start in range(0, len(names), BATCH):
-        client.call_many([('SET', name, value) for name in names[start:start + BATCH]])
+        client.call_many([('SET', name, value) for name in names[start : start + BATCH]])
 
 
 def scan(client, *options):
@@ -122,8 +122,10 @@ class Scan(ServerCase):
         staying = [b'stay:%d' % i for i in range(STAYING)]
         fill(self.client, staying)
         known = set(staying) | {b'go:%d' % i for i in range(STAYING)}
-        disturbers = [Disturber(self.server, seed, step)
-                      for seed, step in enumerate((overwrite, come_and_go, checkpoint))]
+        disturbers = [
+            Disturber(self.server, seed, step)
+            for seed, step in enumerate((overwrite, come_and_go, checkpoint))
+        ]
         for disturber in disturbers:
             disturber.start()
         try:
@@ -156,7 +158,10 @@ class Scan(ServerCase):
     # ----- options -----
 
     def test_match_and_type(self):
-        fill(self.client, [b'user:%d' % i for i in range(300)] + [b'other:%d' % i for i in range(300)])
+        fill(
+            self.client,
+            [b'user:%d' % i for i in range(300)] + [b'other:%d' % i for i in range(300)],
+        )
         found, _ = scan(self.client, 'MATCH', 'user:*', 'COUNT', 50)
         self.assertEqual(sorted(b'user:%d' % i for i in range(300)), sorted(found))
         found, _ = scan(self.client, 'MATCH', '*:1?', 'COUNT', 50)
@@ -179,7 +184,7 @@ class Scan(ServerCase):
         cursor = b'0'
         while True:
             cursor, _ = self.client.call('SCAN', cursor)
-            self.assertTrue(cursor.isdigit() and int(cursor) < 2 ** 64, cursor)
+            self.assertTrue(cursor.isdigit() and int(cursor) < 2**64, cursor)
             self.assertEqual(str(int(cursor)).encode(), cursor)
             if cursor == b'0':
                 break
@@ -193,7 +198,7 @@ class Scan(ServerCase):
 
     def test_cursors_that_never_were(self):
         fill(self.client, [b'key:%d' % i for i in range(100)])
-        for cursor in (1, 17, 2 ** 32, 2 ** 63, 2 ** 64 - 1, 2 ** 64, -1, 'x', ''):
+        for cursor in (1, 17, 2**32, 2**63, 2**64 - 1, 2**64, -1, 'x', ''):
             self.refused(cursor)
 
     def test_a_cursor_of_flushed_contents(self):
@@ -225,8 +230,10 @@ class Scan(ServerCase):
         self.client.call('DEBUG', 'EVICT')
         fill(self.client, [b'key:%d' % i for i in range(0, 3000, 2)], b'w')
         self.assertEqual(sorted(names), sorted(self.client.call('KEYS', '*')))
-        self.assertEqual(sorted(name for name in names if name.startswith(b'key:29')),
-                         sorted(self.client.call('KEYS', 'key:29*')))
+        self.assertEqual(
+            sorted(name for name in names if name.startswith(b'key:29')),
+            sorted(self.client.call('KEYS', 'key:29*')),
+        )
 
     def test_randomkey_finds_every_key(self):
         names = {b'key:%d' % i for i in range(20)}

@@ -1,8 +1,8 @@
 """A small client of the Redis protocol that keeps the bytes of every reply.
 
 Values: simple and bulk strings and verbatim texts are bytes; numbers are int or float; nulls are
-None; errors are Error (returned, not raised, except by Client.call); arrays and sets are lists; maps
-are lists of pairs, so that their order can be compared too. A push is Push, a list.
+None; errors are Error (returned, not raised, except by Client.call); arrays and sets are lists;
+maps are lists of pairs, so that their order can be compared too. A push is Push, a list.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""A server of ours, or Debian's redis-server, on a free loopback port with a directory of its own."""
+"""A server of ours, or Debian's redis-server, on a free loopback port with its own directory."""
 
 import os
 import shutil
@@ -119,7 +119,7 @@ class Server:
         self.ready.set()
 
     def log(self):
-        """What it wrote, the middle left out if long: a sanitizer's report ends with pages of maps."""
+        """What it wrote, the middle left out if long: sanitizers end with pages of maps."""
         lines = [line.decode(errors='replace') for line in self.lines]
         if len(lines) > 2 * LOG_LINES:
             lines = lines[:LOG_LINES] + ['...\n'] + lines[-LOG_LINES // 4:]
@@ -151,7 +151,8 @@ class Server:
             self.process.kill()
             self.process.wait()
             self.reader.join()
-            raise ServerDied(f'{self.program} did not end within {WAIT_S} s\n{self.log()}') from None
+            text = f'{self.program} did not end within {WAIT_S} s\n{self.log()}'
+            raise ServerDied(text) from None
         self.reader.join()
         return code
 
@@ -171,7 +172,7 @@ class Server:
         self.start()
 
     def close(self):
-        """Stops it if it runs, and removes its directory. A server that died by itself is an error."""
+        """Stops it if it runs, and removes its directory. One that died by itself is an error."""
         try:
             if self.process is not None and self.process.poll() is None:
                 self.stop()

@@ -1,7 +1,7 @@
 """Which replies count as the same.
 
-A reply is the same if its bytes are, or if the line's rule (`~rule`) or the command's says so, or if
-the pair stands in KNOWN, the table of the differences that are meant to be.
+A reply is the same if its bytes are, or if the line's rule (`~rule`) or the command's says so, or
+if the pair stands in KNOWN, the table of the differences that are meant to be.
 """
 
 import re

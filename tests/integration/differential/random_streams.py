@@ -11,11 +11,37 @@ STREAMS = 24
 LINES = 400
 
 KEYS = [b'a', b'b', b'c', b'd', b'{t}e', b'{t}f', b'', b'a\x00b']
-SMALL = [b'', b'0', b'1', b'-1', b'10', b'3.5', b'-0.1', b'abc', b'9223372036854775807', b'1e3', b' 1',
-         b'hello world', b'\x00\xff\r\n', b'x' * 44, b'x' * 45]
+SMALL = [
+    b'',
+    b'0',
+    b'1',
+    b'-1',
+    b'10',
+    b'3.5',
+    b'-0.1',
+    b'abc',
+    b'9223372036854775807',
+    b'1e3',
+    b' 1',
+    b'hello world',
+    b'\x00\xff\r\n',
+    b'x' * 44,
+    b'x' * 45,
+]
 LARGE = [b'y' * 3000, b'z' * 5000, b'0123456789' * 7000]
-NUMBERS = [b'0', b'1', b'-1', b'5', b'100', b'-100', b'9223372036854775807', b'-9223372036854775808',
-           b'abc', b'', b'1.5']
+NUMBERS = [
+    b'0',
+    b'1',
+    b'-1',
+    b'5',
+    b'100',
+    b'-100',
+    b'9223372036854775807',
+    b'-9223372036854775808',
+    b'abc',
+    b'',
+    b'1.5',
+]
 OFFSETS = [b'0', b'1', b'-1', b'3', b'-3', b'10', b'-10', b'100', b'5000', b'-5000', b'x']
 FLOATS = [b'0.1', b'-0.1', b'1', b'2.5e2', b'1e-5', b'-3', b'inf', b'abc', b'1e300', b'100.25']
 AFTER = [b'33177117420', b'33177117421', b'33177117430', b'1', b'0', b'-1', b'abc']
@@ -46,7 +72,9 @@ class Maker:
         return [word for group in taken for word in group]
 
     def expiry(self):
-        return self.one([b'EXAT', self.chance.choice(AFTER)], [b'PXAT', self.chance.choice(AFTER_MS)])
+        return self.one(
+            [b'EXAT', self.chance.choice(AFTER)], [b'PXAT', self.chance.choice(AFTER_MS)]
+        )
 
     def pairs(self):
         return [word for key in self.keys() for word in (key, self.value())]
@@ -60,8 +88,8 @@ class Maker:
 MAKERS = [
     lambda m, pick: [b'SET', m.key(), m.value()],
     lambda m, pick: [b'SET', m.key(), m.value()],
-    lambda m, pick: [b'SET', m.key(), m.value()] + m.some(
-        [m.one(b'NX', b'XX')], [b'GET'], [b'KEEPTTL'], m.expiry()),
+    lambda m, pick: [b'SET', m.key(), m.value()]
+    + m.some([m.one(b'NX', b'XX')], [b'GET'], [b'KEEPTTL'], m.expiry()),
     lambda m, pick: [b'GET', m.key()],
     lambda m, pick: [b'GET', m.key()],
     lambda m, pick: [b'GETEX', m.key()] + m.some([b'PERSIST'], m.expiry()),
@@ -76,16 +104,18 @@ MAKERS = [
     lambda m, pick: [m.one(b'MSET', b'MSETNX')] + m.pairs(),
     lambda m, pick: [b'MGET'] + m.keys(),
     lambda m, pick: [m.one(b'DEL', b'UNLINK', b'EXISTS', b'TOUCH')] + m.keys(),
-    lambda m, pick: [b'EXPIREAT', m.key(), pick(AFTER)] + m.some([b'NX'], [b'XX'], [b'GT'], [b'LT']),
+    lambda m, pick: [b'EXPIREAT', m.key(), pick(AFTER)]
+    + m.some([b'NX'], [b'XX'], [b'GT'], [b'LT']),
     lambda m, pick: [b'PEXPIREAT', m.key(), pick(AFTER_MS)] + m.some([b'XX'], [b'GT'], [b'LT']),
     lambda m, pick: [m.one(b'RENAME', b'RENAMENX'), m.key(), m.key()],
-    lambda m, pick: [b'COPY', m.key(), m.key()] + m.some(
-        [b'REPLACE'], [b'DB', m.one(b'0', b'1', b'2', b'99')]),
+    lambda m, pick: [b'COPY', m.key(), m.key()]
+    + m.some([b'REPLACE'], [b'DB', m.one(b'0', b'1', b'2', b'99')]),
     lambda m, pick: [b'OBJECT', b'ENCODING', m.key()],
     lambda m, pick: [b'KEYS', pick(PATTERNS)],
     lambda m, pick: [b'SELECT', m.one(b'0', b'0', b'1', b'2', b'99')],
     lambda m, pick: [m.one(b'SWAPDB', b'SWAPDB', b'FLUSHDB'), b'0', b'1']
-    if m.chance.random() < 0.3 else [b'MGET'] + m.keys(),
+    if m.chance.random() < 0.3
+    else [b'MGET'] + m.keys(),
     lambda m, pick: [b'FLUSHDB'] if m.chance.random() < 0.1 else [b'GET', m.key()],
 ]
 

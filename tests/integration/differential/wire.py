@@ -72,12 +72,14 @@ STREAMS = {
     'HTTP POST': b'POST / HTTP/1.1\r\nHost: localhost\r\n\r\n',
     'HTTP header Host': b'Host: localhost\r\nPING\r\n',
     'lower-case http': b'post / http/1.1\r\nPING\r\n',
-    'inline and arrays mixed': b'PING\r\n*1\r\n$4\r\nPING\r\nPING\r\n*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\n',
+    'inline and arrays mixed': b'PING\r\n*1\r\n$4\r\nPING\r\nPING\r\n'
+                               b'*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\n',
     'quit in a pipeline': b'PING\r\nQUIT\r\nPING\r\n',
-    'a long pipeline': b''.join(b'*3\r\n$3\r\nSET\r\n$%d\r\n%d\r\n$1\r\nv\r\n*2\r\n$3\r\nGET\r\n$%d\r\n%d\r\n'
+    'a long pipeline': b''.join(b'*3\r\n$3\r\nSET\r\n$%d\r\n%d\r\n$1\r\nv\r\n'
+                                b'*2\r\n$3\r\nGET\r\n$%d\r\n%d\r\n'
                                 % (len(str(i)), i, len(str(i)), i) for i in range(2000)),
-    'a pipeline over databases': b'SELECT 1\r\nSET a 1\r\nSELECT 2\r\nGET a\r\nSET a 2\r\nSELECT 1\r\n'
-                                 b'GET a\r\nSELECT 0\r\nGET a\r\n',
+    'a pipeline over databases': b'SELECT 1\r\nSET a 1\r\nSELECT 2\r\nGET a\r\nSET a 2\r\n'
+                                 b'SELECT 1\r\nGET a\r\nSELECT 0\r\nGET a\r\n',
     'a pipeline of changes to one key': b'INCR n\r\n' * 1000 + b'GET n\r\n',
     'a pipeline over many keys': b'MSET a 1 b 2 c 3 d 4 e 5\r\nMGET a b c d e\r\nDEL a b\r\n'
                                  b'RENAME c f\r\nMGET a b c d e f\r\n' * 50,
@@ -87,7 +89,8 @@ STREAMS = {
                          b'GET a\r\n',
     'client reply skip while off': b'CLIENT REPLY OFF\r\nCLIENT REPLY SKIP\r\nPING\r\nPING\r\n'
                                    b'CLIENT REPLY ON\r\nPING\r\n',
-    'client reply off, errors': b'CLIENT REPLY OFF\r\nGET\r\nCLIENT REPLY FOO\r\nCLIENT REPLY ON\r\n',
+    'client reply off, errors': b'CLIENT REPLY OFF\r\nGET\r\nCLIENT REPLY FOO\r\n'
+                                b'CLIENT REPLY ON\r\n',
     'client reply, skipped then reset': b'CLIENT REPLY OFF\r\nRESET\r\nPING\r\n',
     'hello between commands': b'GET missing\r\nHELLO 9\r\nGET missing\r\n',
 }
