@@ -36,7 +36,7 @@ class Server:
     """
 
     def __init__(self, program, options=None, directory=None, arguments=()):
-        self.program = program
+        self.program = os.path.abspath(program)  # it runs in a directory of its own
         self.is_redis = os.path.basename(program) == 'redis-server'
         self.owns_directory = directory is None
         self.directory = directory or tempfile.mkdtemp(prefix='eloqstore-test-')
