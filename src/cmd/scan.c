@@ -15,7 +15,6 @@
 enum {
     SCAN_NAMES_BYTES_MAX = 1 << 30, /* of one reply */
     SCAN_COUNT_DEFAULT = 10,
-    KEYS_EXAMINE = 1000, /* keys a step of KEYS looks at */
 };
 
 /* One walk; lent to the shard that owns the partition while it is asked. */
@@ -62,8 +61,14 @@ static co_fn int walk_step(struct shard *there, void *argument)
     struct walk *walk = argument;
     struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
     walk->more = 0;
-    int more = scan_partition(here->keyspace, walk->partition, walk->space, walk->prefix,
-                              walk->examine - walk->examined, &walk->position, walk_each, walk);
+    struct scan_range range = {
+        .partition = walk->partition,
+        .space = walk->space,
+        .prefix = walk->prefix,
+        .examine_max =
+            walk->examine == UINT32_MAX ? UINT32_MAX : walk->examine - walk->examined,
+    };
+    int more = scan_partition(here->keyspace, &range, &walk->position, walk_each, walk);
     return walk->more < 0 ? walk->more : more;
 }
 
@@ -255,7 +260,8 @@ co_fn int cmd_keys(struct request *request)
     int err = 0;
     while (err == 0 && walk->partition < request->here->server->partitions) {
         walk->examined = 0;
-        walk->examine = KEYS_EXAMINE;
+        /* Whole partitions: then no key is met twice. */
+        walk->examine = UINT32_MAX;
         err = walk_go(request->here, walk);
         co_yield ();
     }

@@ -4,10 +4,11 @@
  * The bytes lie behind the header, or in memory that was taken over from a read of the store (so
  * that a value of 512 MB is not copied once more).
  */
+#include "data/blob.h"
+
 #include <stdatomic.h>
 
 #include "base/mem.h"
-#include "data/record_impl.h"
 
 struct blob {
     _Atomic uint32_t references;

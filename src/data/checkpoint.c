@@ -23,10 +23,15 @@
  * tells us. From then until all records know (SHELF_SETTLING) what records say about the tree is
  * old; who needs it waits.
  */
+#include "data/checkpoint.h"
+
 #include "base/logger.h"
 #include "base/mem.h"
 #include "data/batch.h"
+#include "data/count.h"
 #include "data/keyspace_impl.h"
+#include "data/latch_impl.h"
+#include "data/spaces.h"
 
 enum {
     DROPS_MAX = 64, /* dead trees in one commit */

@@ -8,7 +8,11 @@
  *
  * One checkpoint at a time per shard, in a low-priority coroutine. After an error there is a pause.
  */
+#include "data/checkpointer.h"
+
+#include "data/checkpoint.h"
 #include "data/keyspace_impl.h"
+#include "data/spaces.h"
 
 enum { RETRY_MS = 1000 };
 
@@ -110,7 +114,7 @@ void keyspace_wake_checkpointer(struct keyspace *keyspace)
     }
 }
 
-void keyspace_checkpointer_main(void *argument)
+co_fn void keyspace_checkpointer_main(void *argument)
 {
     struct keyspace *keyspace = argument;
     while (keyspace->background) {

@@ -11,7 +11,11 @@
  * count to count: at the begin all open records of the space have the same bit as its epoch, then
  * the epoch is turned.
  */
+#include "data/count.h"
+
 #include "base/mem.h"
+#include "data/checkpoint.h"
+#include "data/expire.h"
 #include "data/keyspace_impl.h"
 #include "data/scan.h"
 
@@ -344,10 +348,13 @@ static co_fn int first_key(struct random_pick *random)
     random->bytes = UINT32_MAX;
     for (uint32_t i = 0; i < random->keyspace->shelf_count && result == 0; i++) {
         *position = (struct scan_position){0};
+        struct scan_range range = {
+            .partition = random->keyspace->shelves[i].number,
+            .space = random->space,
+            .examine_max = STEP_BUCKETS,
+        };
         do {
-            result =
-                scan_partition(random->keyspace, random->keyspace->shelves[i].number, random->space,
-                               slice_of(NULL, 0), STEP_BUCKETS, position, take_first, random);
+            result = scan_partition(random->keyspace, &range, position, take_first, random);
         } while (result == 1 && random->bytes == UINT32_MAX);
         result = random->bytes != UINT32_MAX ? 1 : result;
     }

@@ -10,6 +10,8 @@
  * went round twice in vain, everything is dirty or pinned; it rests until something has been made
  * clean, or the next tick.
  */
+#include "data/evict.h"
+
 #include "data/keyspace_impl.h"
 
 static bool is_over_budget(const struct keyspace *keyspace)

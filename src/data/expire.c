@@ -9,8 +9,12 @@
  * Time never goes back: when the clock of the machine does, a record that was gone would be there
  * again.
  */
+#include "data/expire.h"
+
 #include "data/keyspace_impl.h"
 #include "data/latch.h"
+#include "data/put.h"
+#include "data/spaces.h"
 
 enum {
     SWEEP_TICKS = 10,

@@ -1,6 +1,9 @@
 /*
  * The way of changes into the log: one record each, or, within a group, one for all of it.
  */
+#include "data/journal.h"
+
+#include "data/blob.h"
 #include "data/keyspace_impl.h"
 
 static bool is_logged(const struct keyspace *keyspace)

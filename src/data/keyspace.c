@@ -5,7 +5,13 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/slot.h"
+#include "data/checkpointer.h"
+#include "data/evict.h"
+#include "data/expire.h"
 #include "data/keyspace_impl.h"
+#include "data/latch_impl.h"
+#include "data/load.h"
+#include "data/spaces.h"
 
 /* A transaction's changes, all in one log record. */
 #define GROUP_BYTES_MAX ((size_t)1 << 32)

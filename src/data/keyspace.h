@@ -26,6 +26,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "base/slice.h"
+#include "data/key.h"
 #include "data/record.h"
 #include "log/log.h"
 #include "store/store.h"
@@ -57,21 +58,7 @@ co_fn void keyspace_close(struct keyspace *keyspace);
 void keyspace_destroy(struct keyspace *keyspace);
 void keyspace_set_options(struct keyspace *keyspace, const struct keyspace_options *options);
 
-/* ---- keys ---- */
-
-/* A key with what is derived from it; `name` borrowed. */
-struct key {
-    struct slice name;
-    uint64_t hash;
-    uint32_t space;
-    uint16_t partition;
-};
-struct key keyspace_key(const struct keyspace *keyspace, uint32_t space, struct slice name);
-/* Hashes are seeded at random once per process, for all its keyspaces. For tests: sets the seed,
- * before there are any. */
-void keyspace_set_hash_seed(uint64_t seed);
-/* Which shard owns it. No keyspace needed, so that a connection's shard can ask. */
-uint32_t keyspace_shard_of(struct slice name, uint32_t partitions, uint32_t shards);
+/* ---- finding ---- */
 
 /* For batches: fetch the key's bucket, then its record, into the CPU cache ahead of keyspace_find.
  */

@@ -7,6 +7,8 @@
 
 #include "base/mem.h"
 #include "data/keyspace_impl.h"
+#include "data/latch_impl.h"
+#include "data/load.h"
 
 enum { LATCH_BUCKETS_MIN = 64 };
 

@@ -15,8 +15,13 @@
  * The callbacks run in the next pass, from a message that the shard sends to itself: then they run
  * outside of coroutines and never inside the call that caused them.
  */
+#include "data/load.h"
+
 #include "base/mem.h"
+#include "data/blob.h"
 #include "data/keyspace_impl.h"
+#include "data/latch_impl.h"
+#include "data/spaces.h"
 
 enum {
     FETCHERS_MAX = 256, /* reads of unknown keys in flight; the device is busy with far fewer */

@@ -8,7 +8,11 @@
  * A record is overwritten in place when nobody else has a claim on it: it isn't frozen, the new
  * value fits into its memory, and the layout stays.
  */
+#include "data/put.h"
+
 #include "base/mem.h"
+#include "data/expire.h"
+#include "data/journal.h"
 #include "data/keyspace_impl.h"
 
 /* ---- putting ---- */
@@ -283,7 +287,7 @@ struct record *record_copy(const struct record *record, int64_t expire_ms, uint8
 
 static void journal_expire(struct keyspace *keyspace, const struct record *record)
 {
-    if (record->value_bytes < LOG_WHOLE_VALUE_BYTES_MAX) {
+    if (record->value_bytes < JOURNAL_WHOLE_VALUE_BYTES_MAX) {
         journal_put(keyspace, record);
         return;
     }
@@ -301,7 +305,7 @@ int keyspace_set_expire_found(struct keyspace *keyspace, const struct key *key,
 {
     struct shelf *shelf = shelf_of(keyspace, key);
     struct table_place place = table_place_of(&shelf->table, record);
-    TRY(journal_reserve(keyspace, key, min_u64(record->value_bytes, LOG_WHOLE_VALUE_BYTES_MAX)));
+    TRY(journal_reserve(keyspace, key, min_u64(record->value_bytes, JOURNAL_WHOLE_VALUE_BYTES_MAX)));
     bool same_layout = ((record->flags & RECORD_EXPIRES) != 0) == (expire_ms != 0);
     if (!same_layout || (record->flags & RECORD_FROZEN) != 0) {
         struct record *copy = record_copy(record, expire_ms, record->meta);

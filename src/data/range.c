@@ -5,9 +5,12 @@
  * while nobody else refers to it, with room to grow, so that a value built by many small appends is
  * not copied at each.
  */
-#include "data/keyspace_impl.h"
+#include "data/put.h"
 
 #include "base/mem.h"
+#include "data/blob.h"
+#include "data/journal.h"
+#include "data/keyspace_impl.h"
 
 /* The memory for a value that has just grown to `bytes`. */
 static uint64_t roomy(uint64_t bytes)
@@ -95,7 +98,7 @@ static struct record *write_copy(const struct record *record, uint64_t new_bytes
 static void log_range(struct keyspace *keyspace, const struct record *record, uint64_t offset,
                       uint64_t bytes)
 {
-    if (record->value_bytes < LOG_WHOLE_VALUE_BYTES_MAX) {
+    if (record->value_bytes < JOURNAL_WHOLE_VALUE_BYTES_MAX) {
         journal_put(keyspace, record);
         return;
     }
@@ -118,7 +121,7 @@ int keyspace_write_range_found(struct keyspace *keyspace, const struct key *key,
         return ERR_VALUE_TOO_LARGE;
     }
     uint64_t new_bytes = max_u64(record->value_bytes, offset + bytes.bytes);
-    TRY(journal_reserve(keyspace, key, max_u64(bytes.bytes, LOG_WHOLE_VALUE_BYTES_MAX)));
+    TRY(journal_reserve(keyspace, key, max_u64(bytes.bytes, JOURNAL_WHOLE_VALUE_BYTES_MAX)));
     struct shelf *shelf = shelf_of(keyspace, key);
     struct table_place place = table_place_of(&shelf->table, record);
     if (!write_in_place(record, new_bytes, offset, bytes)) {

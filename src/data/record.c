@@ -1,6 +1,7 @@
 #include "data/record.h"
 
 #include "base/mem.h"
+#include "data/blob.h"
 #include "data/record_impl.h"
 
 static struct record *record_alloc(uint32_t hash, uint32_t space, struct slice key, size_t extra)

@@ -192,15 +192,4 @@ static inline bool record_holds(const struct record *record, size_t bytes, uint6
 /* Puts another blob into the place of the record's blob, whose reference it returns. */
 struct blob *record_swap_blob(struct record *record, struct blob *blob);
 
-/* ---- blobs ---- */
-
-/* A blob over memory that came from mem_alloc, which it takes over on success: `data` lies within
- * `memory`. */
-NODISCARD int blob_adopt(void *memory, uint8_t *data, uint64_t bytes, struct blob **ret_blob);
-bool blob_is_shared(const struct blob *blob);
-uint64_t blob_capacity(const struct blob *blob);
-uint64_t blob_memory(const struct blob *blob);
-/* Not shared, bytes <= capacity. */
-void blob_set_bytes(struct blob *blob, uint64_t bytes);
-
 #endif

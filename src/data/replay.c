@@ -34,9 +34,16 @@
  * An applied LSN before the log's start is normal: the superblock's start says that nothing before
  * it is needed, and a partition without changes makes no commits.
  */
+#include "data/change.h"
+
 #include "base/logger.h"
 #include "base/mem.h"
+#include "data/checkpoint.h"
+#include "data/checkpointer.h"
+#include "data/evict.h"
 #include "data/keyspace_impl.h"
+#include "data/load.h"
+#include "data/put.h"
 
 enum { STEP_RECORDS = 64 };
 

@@ -17,11 +17,16 @@
 #include "data/scan.h"
 
 #include "base/mem.h"
+#include "data/checkpoint.h"
+#include "data/count.h"
+#include "data/expire.h"
 #include "data/keyspace_impl.h"
 
 enum {
     LEAF_KEYS_ROUGHLY = 32,
     READ_AHEAD_MAX = 16,
+    BUCKETS_MIN = 1024,
+    BUCKETS_PER_KEY = 16,
 };
 
 struct scan {
@@ -133,6 +138,9 @@ static co_fn int scan_table(struct scan *scan)
 {
     struct table *table = &scan->shelf->table;
     struct scan_position *position = scan->position;
+    /* A bucket with nothing to report is little work, but there may be many of them. */
+    uint64_t buckets_max = BUCKETS_MIN + (uint64_t)scan->examine_max * BUCKETS_PER_KEY;
+    uint64_t buckets = 0;
     while (!position->in_tree) {
         TRY(close_bucket(scan, table_bucket_last(table, position->hash_next)));
         /* The table may have grown: the bucket is the one of now. No suspension from here to the
@@ -142,6 +150,9 @@ static co_fn int scan_table(struct scan *scan)
             return 1;
         }
         pass_hash(position, last);
+        if (++buckets == buckets_max && !position->in_tree) {
+            return 1;
+        }
         co_yield_if_due();
     }
     position->key_bytes = 0;
@@ -257,24 +268,30 @@ static co_fn int scan_walk(struct scan *scan)
     return shelf_tree_is_empty(scan->shelf, scan->space) ? 0 : scan_tree(scan);
 }
 
-co_fn int scan_partition(struct keyspace *keyspace, uint32_t partition, uint32_t space,
-                         struct slice prefix, uint32_t examine_max, struct scan_position *position,
-                         scan_each_fn *each, void *context)
+static struct scan scan_of(struct keyspace *keyspace, const struct scan_range *range,
+                           struct scan_position *position, scan_each_fn *each, void *context)
 {
-    ASSERT(examine_max > 0);
-    struct scan scan = {
+    ASSERT(range->examine_max > 0);
+    struct shelf *shelf = keyspace->by_partition[range->partition];
+    ASSERT(shelf != NULL);
+    return (struct scan){
         .keyspace = keyspace,
-        .shelf = keyspace->by_partition[partition],
-        .space = space,
-        .prefix = prefix,
-        .examine_max = examine_max,
+        .shelf = shelf,
+        .space = range->space,
+        .prefix = range->prefix,
+        .examine_max = range->examine_max,
         .position = position,
         .each = each,
         .context = context,
         .now_ms = keyspace_now_ms(keyspace),
     };
-    ASSERT(scan.shelf != NULL);
-    bool whole = examine_max == UINT32_MAX;
+}
+
+co_fn int scan_partition(struct keyspace *keyspace, const struct scan_range *range,
+                         struct scan_position *position, scan_each_fn *each, void *context)
+{
+    struct scan scan = scan_of(keyspace, range, position, each, context);
+    bool whole = range->examine_max == UINT32_MAX;
     if (whole) {
         enter_peace(scan.shelf);
     } else {
@@ -294,17 +311,12 @@ co_fn int scan_partition_fresh(struct keyspace *keyspace, uint32_t partition, ui
     if (position == NULL) {
         return ERR_MEMORY;
     }
-    struct scan scan = {
-        .keyspace = keyspace,
-        .shelf = keyspace->by_partition[partition],
+    struct scan_range range = {
+        .partition = partition,
         .space = space,
         .examine_max = UINT32_MAX,
-        .position = position,
-        .each = each,
-        .context = context,
-        .now_ms = keyspace_now_ms(keyspace),
     };
-    ASSERT(scan.shelf != NULL);
+    struct scan scan = scan_of(keyspace, &range, position, each, context);
     shelf_wait_settled(scan.shelf);
     int more = scan_table(&scan);
     mem_free(position);

@@ -31,12 +31,18 @@ struct scan_position {
 typedef bool scan_each_fn(void *context, struct slice key, const struct record *record_or_null,
                           uint8_t type); /* false: stop after this one */
 
-/* Goes on from *position (zeroed: the start) over partition `partition` of `space`, keys beginning
- * with `prefix` only, examining about `examine_max` keys (UINT32_MAX: all, with checkpoints of the
- * partition kept away meanwhile). `each` must not change the keyspace. Returns 1 if more is left
- * (position moved), 0 at the partition's end, or an error. Suspends. */
-NODISCARD co_fn int scan_partition(struct keyspace *keyspace, uint32_t partition, uint32_t space,
-                                   struct slice prefix, uint32_t examine_max,
+/* What to walk. */
+struct scan_range {
+    uint32_t partition;
+    uint32_t space;
+    struct slice prefix;  /* keys that begin with it; borrowed */
+    uint32_t examine_max; /* about so many keys; UINT32_MAX: all, with checkpoints of the partition
+                             kept away meanwhile */
+};
+
+/* Goes on from *position (zeroed: the start). `each` must not change the keyspace. Returns 1 if more
+ * is left (position moved), 0 at the partition's end, or an error. Suspends. */
+NODISCARD co_fn int scan_partition(struct keyspace *keyspace, const struct scan_range *range,
                                    struct scan_position *position, scan_each_fn *each,
                                    void *context);
 

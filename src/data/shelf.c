@@ -4,8 +4,13 @@
  *
  * The memory of an orphan (record_impl.h) stays counted, as dirty, until its checkpoint frees it.
  */
+#include "data/shelf.h"
+
 #include "base/mem.h"
+#include "data/checkpointer.h"
+#include "data/count.h"
 #include "data/keyspace_impl.h"
+#include "data/load.h"
 
 enum { COUNTS_FIRST = 4 };
 

@@ -6,6 +6,9 @@
  * the background: its counts here and now, its records by a sweep over the tables, its trees with
  * the next commits (checkpoint.c).
  */
+#include "data/spaces.h"
+
+#include "data/checkpointer.h"
 #include "data/keyspace_impl.h"
 
 enum { SWEEP_STEP_BUCKETS = 16 };

@@ -8,18 +8,8 @@
  * neither directory nor segments depend on anything but the hashes: a position in the order of
  * hashes stays right whatever grows meanwhile.
  *
- * A bucket is a cache line: 7 slots of 16 bits of tag (the low bits of the hash) and 48 bits of
- * pointer, and a word of bits for them. A find touches the directory, one line of a segment and the
- * record. A bucket that is full goes on in an overflow bucket.
- *
- *     slot   bits 63..48 tag, 47..0 address of the record; 0: free
- *     meta   bit 63 unused, 62 expiring, 61..55 visited, 54..48 dirty, 47..0 address of the
- * overflow bucket or 0
- *
- *     dirty     changed since the last checkpoint: not to be dropped. Kept here so that a sweep
- * passes over dirty records, and a checkpoint over clean ones, without touching them visited found
- * since the eviction hand came by expiring  may hold records that expire; set with them, cleared by
- * whoever looked and found none
+ * A find touches the directory, one line of a segment (a bucket, table_bucket.h) and the record. A bucket
+ * that is full goes on in an overflow bucket.
  *
  * The table borrows the records, and never looks into them but for hash, space and key.
  *
@@ -33,27 +23,15 @@
 
 #include "base/error.h"
 #include "data/record_impl.h"
+#include "data/table_bucket.h"
 
 enum {
-    TABLE_BUCKET_SLOTS = 7,
     TABLE_SEGMENT_BUCKETS = 64,
     TABLE_SEGMENT_BITS = 6,
     TABLE_SEGMENT_BYTES = 4096,
     TABLE_DEPTH_MAX = 26, /* 6 more bits choose the bucket */
-    TABLE_SLOTS_MASK = (1 << TABLE_BUCKET_SLOTS) - 1,
-    TABLE_TAG_SHIFT = 48,
-    TABLE_DIRTY_SHIFT = 48,
-    TABLE_VISITED_SHIFT = 55,
 };
 
-#define TABLE_ADDRESS_MASK ((UINT64_C(1) << 48) - 1)
-#define TABLE_EXPIRING (UINT64_C(1) << 62)
-
-struct table_bucket {
-    uint64_t slots[TABLE_BUCKET_SLOTS];
-    uint64_t meta;
-};
-static_assert(sizeof(struct table_bucket) == 64, "a bucket is a cache line");
 static_assert(sizeof(struct table_bucket) * TABLE_SEGMENT_BUCKETS == TABLE_SEGMENT_BYTES,
               "a segment is 4 KiB");
 
@@ -69,42 +47,12 @@ struct table {
     uint32_t overflow_page_count;
 };
 
-struct table_place {
-    struct table_bucket *bucket;
-    uint32_t slot;
-};
-
 /* An empty table allocates nothing. */
 void table_init(struct table *table);
 /* Frees the table's memory, not the records. */
 void table_deinit(struct table *table);
 /* Bytes of directory, segments and overflow. */
 uint64_t table_memory(const struct table *table);
-
-static inline uint32_t table_hash_top(uint64_t hash)
-{
-    return (uint32_t)(hash >> 32);
-}
-
-static inline struct record *table_slot_record(uint64_t slot)
-{
-    return (struct record *)(uintptr_t)(slot & TABLE_ADDRESS_MASK);
-}
-
-static inline struct table_bucket *table_bucket_next(const struct table_bucket *bucket)
-{
-    return (struct table_bucket *)(uintptr_t)(bucket->meta & TABLE_ADDRESS_MASK);
-}
-
-static inline uint32_t table_bucket_dirty(const struct table_bucket *bucket)
-{
-    return (uint32_t)(bucket->meta >> TABLE_DIRTY_SHIFT) & TABLE_SLOTS_MASK;
-}
-
-static inline uint32_t table_bucket_visited(const struct table_bucket *bucket)
-{
-    return (uint32_t)(bucket->meta >> TABLE_VISITED_SHIFT) & TABLE_SLOTS_MASK;
-}
 
 /* The first bucket for a hash (its top 32 bits); NULL while there is none. */
 static inline struct table_bucket *table_bucket(const struct table *table, uint32_t hash)
@@ -122,19 +70,6 @@ static inline struct table_bucket *table_bucket(const struct table *table, uint3
 
 /* The last hash that the bucket of `hash` is for. */
 uint32_t table_bucket_last(const struct table *table, uint32_t hash);
-
-/* A bit for each slot whose tag is the hash's. Without a branch for each slot: which one matches
- * can't be foretold, and a wrong guess would wait for the bucket's line before anything after it
- * could begin. A free slot looks like a tag of 0. */
-static inline uint32_t table_bucket_match(const struct table_bucket *bucket, uint64_t hash)
-{
-    uint64_t tag = hash & 0xffff;
-    uint32_t match = 0;
-    for (uint32_t i = 0; i < TABLE_BUCKET_SLOTS; i++) {
-        match |= (uint32_t)(bucket->slots[i] >> TABLE_TAG_SHIFT == tag) << i;
-    }
-    return match;
-}
 
 /* The record of a key, or NULL. Its place goes to *ret_place if it is found. */
 static inline struct record *table_find(const struct table *table, uint64_t hash, uint32_t space,
@@ -166,11 +101,6 @@ NODISCARD int table_insert(struct table *table, uint64_t hash, struct record *re
 void table_replace(struct table_place place, struct record *record);
 void table_remove(struct table *table, struct table_place place);
 
-static inline bool table_is_dirty(struct table_place place)
-{
-    return (table_bucket_dirty(place.bucket) >> place.slot & 1) != 0;
-}
-
 static inline void table_set_dirty(struct table *table, struct table_place place)
 {
     ASSERT(!table_is_dirty(place));
@@ -183,25 +113,6 @@ static inline void table_clear_dirty(struct table *table, struct table_place pla
     ASSERT(table_is_dirty(place));
     place.bucket->meta &= ~(UINT64_C(1) << (TABLE_DIRTY_SHIFT + place.slot));
     table->dirty--;
-}
-
-/* Written only if it changes something: most finds find it set, and the line stays clean. */
-static inline void table_set_visited(struct table_place place)
-{
-    uint64_t bit = UINT64_C(1) << (TABLE_VISITED_SHIFT + place.slot);
-    if ((place.bucket->meta & bit) == 0) {
-        place.bucket->meta |= bit;
-    }
-}
-
-static inline void table_clear_visited(struct table_place place)
-{
-    place.bucket->meta &= ~(UINT64_C(1) << (TABLE_VISITED_SHIFT + place.slot));
-}
-
-static inline void table_set_expiring(struct table_place place)
-{
-    place.bucket->meta |= TABLE_EXPIRING;
 }
 
 /* ---- fetching into the CPU's cache ---- */

@@ -21,7 +21,7 @@ static void worker_main(void *argument)
     for (uint32_t i = 0; i < 10; i++) {
         model_work(&worker->model, worker->keyspace, worker->steps / 10);
         for (uint64_t j = random_below(&worker->model.random, 4); j > 0; j--) {
-            co_yield ();
+            co_yield();
         }
     }
     co_group_done(worker->group);
@@ -151,7 +151,7 @@ static void work_and_fork(struct keyspace *keyspace, void *argument)
     struct co_group group;
     start_workers(keyspace, crash->workers, STEPS_TO_CRASH, &group);
     for (uint64_t yields = random_below(&crash->random, 150); yields > 0; yields--) {
-        co_yield ();
+        co_yield();
     }
     /* What is in the log is what the models say. Commits are anywhere. */
     log_flush(keyspace->writer);

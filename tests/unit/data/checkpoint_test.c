@@ -36,7 +36,7 @@ static co_fn void start_frozen(struct running *running, struct keyspace *keyspac
 {
     start(running, keyspace, shelf);
     while (shelf->phase == SHELF_IDLE) {
-        co_yield ();
+        co_yield();
     }
     MUST_BE(shelf->phase, SHELF_COMMITTING);
 }
@@ -417,7 +417,7 @@ static void foreign_latch(struct keyspace *keyspace, void *argument)
     struct shelf *shelf = shelf_of_name(keyspace, "{t}a");
     start(&running, keyspace, shelf);
     for (uint32_t i = 0; i < 10; i++) {
-        co_yield ();
+        co_yield();
     }
     MUST(shelf->freeze_wanted);
     MUST_BE(shelf->phase, SHELF_IDLE);
@@ -438,7 +438,7 @@ static void foreign_latch(struct keyspace *keyspace, void *argument)
     latch_release(&held);
     finish(&running);
     while (told == 0) {
-        co_yield ();
+        co_yield();
     }
     MUST_BE(told, 1);
     MUST(partition_applied(shelf->partition).value > before);

@@ -172,7 +172,7 @@ static void within_budget(struct keyspace *keyspace, void *argument)
     for (uint32_t i = 0; i < 5000; i++) {
         while (!keyspace_admits(keyspace, 1100)) {
             MUST_BE(keyspace_write_error(keyspace), 0);
-            co_yield ();
+            co_yield();
         }
         snprintf(name, sizeof(name), "key %u", i);
         rig_put(keyspace, name, value);

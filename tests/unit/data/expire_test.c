@@ -33,8 +33,8 @@ static void set_clock(void)
 static co_fn void advance(int64_t ms)
 {
     atomic_fetch_add(&real_ms, ms);
-    co_yield ();
-    co_yield ();
+    co_yield();
+    co_yield();
 }
 
 static int64_t now(void)
@@ -64,9 +64,11 @@ static co_fn uint32_t scanned(struct keyspace *keyspace)
     struct scan_position *position = calloc(1, sizeof(*position));
     for (uint32_t i = 0; i < keyspace->shelf_count; i++) {
         memset(position, 0, sizeof(*position));
-        MUST_BE(scan_partition(keyspace, keyspace->shelves[i].number, 0, slice_cstr(""), UINT32_MAX,
-                               position, count_one, &count),
-                0);
+        struct scan_range range = {
+            .partition = keyspace->shelves[i].number,
+            .examine_max = UINT32_MAX,
+        };
+        MUST_BE(scan_partition(keyspace, &range, position, count_one, &count), 0);
     }
     free(position);
     return count;
@@ -242,7 +244,7 @@ static void swept(struct keyspace *keyspace, void *argument)
     advance(2000);
     for (uint32_t i = 0; i < 100; i++) {
         keyspace_expire_tick(keyspace);
-        co_yield ();
+        co_yield();
     }
     struct keyspace_stats stats;
     keyspace_stats(keyspace, &stats);
@@ -252,7 +254,7 @@ static void swept(struct keyspace *keyspace, void *argument)
     for (uint32_t i = 0; i < 20; i++) {
         keyspace_expire_tick(keyspace);
         while (keyspace->expiring) {
-            co_yield ();
+            co_yield();
         }
     }
     for (uint32_t i = 0; i < 2000; i++) {

@@ -45,7 +45,7 @@ static int want(struct keyspace *keyspace, struct wish *wish, const char *spec)
 static co_fn void settle(void)
 {
     for (uint32_t i = 0; i < 4; i++) {
-        co_yield ();
+        co_yield();
     }
 }
 

@@ -114,7 +114,7 @@ static void write_meanwhile(struct keyspace *keyspace, enum what what, const cha
         rig_evict_all(keyspace);
     }
     while (keyspace->fetchers > 0) {
-        co_yield ();
+        co_yield();
     }
     rig_holds(keyspace, "{t}a", expected);
     MUST_BE(rig_count(keyspace), expected != NULL);

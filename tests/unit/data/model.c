@@ -299,9 +299,12 @@ co_fn void model_check_scan(struct model *model, struct keyspace *keyspace, uint
     for (uint32_t i = 0; i < keyspace->shelf_count; i++) {
         memset(position, 0, sizeof(*position));
         while (true) {
-            int more =
-                scan_partition(keyspace, keyspace->shelves[i].number, keyspace_space(keyspace, 0),
-                               slice_of(NULL, 0), examine, position, scan_one, &scanned);
+            struct scan_range range = {
+                .partition = keyspace->shelves[i].number,
+                .space = keyspace_space(keyspace, 0),
+                .examine_max = examine,
+            };
+            int more = scan_partition(keyspace, &range, position, scan_one, &scanned);
             MUST(more >= 0);
             if (more == 0) {
                 break;

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/logger.h"
+#include "data/change.h"
 #include "rig.h"
 
 /* ---- under small budgets ---- */

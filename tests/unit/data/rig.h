@@ -20,7 +20,16 @@
 #include "base/bytes.h"
 #include "base/random.h"
 #include "data/keyspace.h"
+#include "data/checkpoint.h"
+#include "data/checkpointer.h"
+#include "data/count.h"
+#include "data/evict.h"
+#include "data/expire.h"
 #include "data/keyspace_impl.h"
+#include "data/load.h"
+#include "data/put.h"
+#include "data/shelf.h"
+#include "data/spaces.h"
 #include "shard/shard.h"
 
 #define MUST(x)                                                                        \

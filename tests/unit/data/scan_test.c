@@ -40,12 +40,16 @@ static co_fn void walk(struct keyspace *keyspace, const char *prefix, uint32_t e
         memset(position, 0, sizeof(*position));
         int more = 1;
         while (more == 1) {
-            more =
-                scan_partition(keyspace, keyspace->shelves[i].number, keyspace_space(keyspace, 0),
-                               slice_cstr(prefix), examine, position, meet, met);
+            struct scan_range range = {
+                .partition = keyspace->shelves[i].number,
+                .space = keyspace_space(keyspace, 0),
+                .prefix = slice_cstr(prefix),
+                .examine_max = examine,
+            };
+            more = scan_partition(keyspace, &range, position, meet, met);
             MUST(more >= 0);
             met->calls++;
-            co_yield ();
+            co_yield();
         }
     }
     free(position);
@@ -163,9 +167,12 @@ static void stop_each(struct keyspace *keyspace, void *argument)
         uint64_t before = 0;
         int more = 1;
         while (more == 1) {
-            more =
-                scan_partition(keyspace, keyspace->shelves[i].number, keyspace_space(keyspace, 0),
-                               slice_cstr(""), 1000, position, meet_and_stop, met);
+            struct scan_range range = {
+                .partition = keyspace->shelves[i].number,
+                .space = keyspace_space(keyspace, 0),
+                .examine_max = 1000,
+            };
+            more = scan_partition(keyspace, &range, position, meet_and_stop, met);
             MUST(more >= 0);
             MUST(met->others - before <= 1);
             before = met->others;
@@ -198,8 +205,8 @@ static void same_hashes(struct keyspace *keyspace, void *argument)
     }
     struct met *met = calloc(1, sizeof(*met));
     struct scan_position position = {.in_tree = false};
-    while (scan_partition(keyspace, shelf->number, 0, slice_cstr(""), 3, &position, meet, met) ==
-           1) {
+    struct scan_range range = {.partition = shelf->number, .examine_max = 3};
+    while (scan_partition(keyspace, &range, &position, meet, met) == 1) {
         met->calls++;
     }
     for (uint32_t i = 0; i < SAME; i++) {
@@ -248,7 +255,7 @@ static void churn_main(void *argument)
             }
             churn->changes++;
         }
-        co_yield ();
+        co_yield();
     }
     co_group_done(&churn->group);
 }

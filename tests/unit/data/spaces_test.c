@@ -207,11 +207,11 @@ static void flush_in_checkpoint(struct keyspace *keyspace, void *argument)
                 0);
         while (running.shelf->phase != phases[i]) {
             MUST(running.group.pending > 0);
-            co_yield ();
+            co_yield();
         }
         flush(keyspace, 0);
         while (keyspace->sweeping_spaces) {
-            co_yield ();
+            co_yield();
         }
         put_in(keyspace, 0, "new", "value");
         co_group_wait(&running.group);
@@ -251,7 +251,7 @@ static void pinned_in_dead(struct keyspace *keyspace, void *argument)
     flush(keyspace, 0);
     struct record *record;
     while (keyspace->sweeping_spaces) {
-        co_yield ();
+        co_yield();
     }
     MUST_BE(keyspace_find(keyspace, &key, true, &record), 0);
     keyspace_unpin(keyspace, &key);
