@@ -5,7 +5,8 @@
  * each time, so an item carries a head: eight bytes of (space, key) from the first byte on that
  * differs among them.
  *
- * Threads: one. The records stay where they are as long as the batch lives (they are frozen).
+ * Threads: the shard's. The records stay where they are as long as the batch lives (they are
+ * frozen).
  */
 #ifndef DATA_BATCH_H
 #define DATA_BATCH_H

@@ -6,9 +6,9 @@
  *              [u64 expire_ms] | key | value: the rest
  *     REMOVE   varint space | varint key_bytes | key
  *     EXPIRE   varint space | varint key_bytes | u64 expire_ms | key
- *     RANGE    varint space | varint key_bytes | varint offset | key | bytes: the rest, at least
- * one GROUP    u32 count (1 ..) | count times: u8 kind (PUT .. RANGE) | u32 bytes | body of that
- * kind SPACES   varint space_next | varint databases (1 .. 256) | databases times: varint space
+ *     RANGE    varint space | varint key_bytes | varint offset | key | bytes: the rest, 1 or more
+ *     GROUP    u32 count (1 ..) | count times: u8 kind (PUT .. RANGE) | u32 bytes | body
+ *     SPACES   varint space_next | varint databases (1 .. 256) | databases times: varint space
  *
  * key_bytes is at most STORE_KEY_BYTES_MAX; expire_ms is above 0 where it is present, but for
  * EXPIRE, where 0 takes the expiry away; a value, or the end of a range, is at most

@@ -1,11 +1,14 @@
 /*
  * A checkpoint: the dirty records of one partition go into its trees, in one commit.
  *
- *     wait      until no foreign write latch is held in the partition (latch.h) and no scan asks
- * for peace freeze    put the shard's batch into the log's stream; F1 = the stream's end gather all
- * dirty records, bucket by bucket, marking each RECORD_FROZEN sync      wait until the log is
- * durable up to F2, its end when all was gathered sort      by space and key commit    with
- * applied_lsn = F1 settle    tell the records: what was frozen is clean now, orphans are freed
+ *     wait      until no foreign write latch is held in the partition (latch.h), and no scan asks
+ *               for peace
+ *     freeze    put the shard's batch into the log's stream; F1 = the stream's end
+ *     gather    all dirty records, bucket by bucket, marking each RECORD_FROZEN
+ *     sync      wait until the log is durable up to F2, its end when all was gathered
+ *     sort      by space and key
+ *     commit    with applied_lsn = F1
+ *     settle    tell the records: what was frozen is clean now, orphans are freed
  *
  * The freeze is fuzzy. Gathering takes time, in which writes go on; a record that is changed before
  * its bucket is gathered is frozen with the change, one that is changed after is not. So the trees

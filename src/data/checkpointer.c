@@ -1,10 +1,12 @@
 /*
  * When to checkpoint, and which partition.
  *
- *     dirty memory above its target, or a write waits for memory     the one with the most dirty
- * memory: most gain per commit the log longer than its target                                 the
- * one with the oldest change: it keeps the log a change older than the age that one trees of dead
- * spaces                                           any that has some
+ *     due when                            which partition
+ *     dirty memory is above its target,   the one with the most dirty memory: a commit gains most
+ *     or a write waits for memory
+ *     the log is longer than its target   the one with the oldest change: it keeps the log
+ *     a change is older than the age      its own
+ *     trees of dead spaces are left       one that has some
  *
  * One checkpoint at a time per shard, in a low-priority coroutine. After an error there is a pause.
  */

@@ -1,6 +1,6 @@
 /*
- * count: open records: those of which it is not known whether the tree has their keys, and the counts
- * that depend on it. Threads: the shard's.
+ * count: open records (those of which it is not known whether the tree has their keys) and the
+ * counts that depend on them. Threads: the shard's.
  */
 #ifndef DATA_COUNT_H
 #define DATA_COUNT_H

@@ -40,17 +40,16 @@ struct keyspace_options {
     uint64_t record_bytes_max;   /* this shard's budget for records, clean and dirty */
     uint64_t dirty_bytes_max;    /* at this many dirty bytes writers wait */
     uint64_t dirty_bytes_target; /* above it checkpoints run */
-    uint64_t log_bytes_target; /* a log longer than this makes the partition with the oldest change
-                                  flush */
-    uint32_t checkpoint_age_s; /* and dirty records older than this; 0: never by age */
+    uint64_t log_bytes_target;   /* so do they when the log is longer than this */
+    uint32_t checkpoint_age_s;   /* and for dirty records older than this; 0: never by age */
     uint32_t databases;
 };
 
 NODISCARD int keyspace_create(struct shard *shard, struct store *store, struct log *log,
                               struct log_writer *writer, const struct keyspace_options *options,
                               struct keyspace **ret_keyspace);
-/* Opens this shard's partitions and replays the log into the tables: from the lowest applied LSN,
- * records of own partitions only. `spaces` are the superblock's at log_start. Suspends. */
+/* Opens this shard's partitions and replays the log into the tables, as far as it concerns them.
+ * `spaces` are the superblock's. Suspends. */
 NODISCARD co_fn int keyspace_open(struct keyspace *keyspace, const uint32_t *spaces,
                                   uint32_t space_next, bool create);
 /* Closes the partitions; does not checkpoint. Suspends. */
@@ -104,8 +103,7 @@ struct put {
     uint8_t meta;       /* RECORD_META_* */
     int64_t expire_ms;  /* 0: never */
     struct slice value; /* copied */
-    struct blob *blob;  /* instead of `value`: a large value, one reference handed over, also if the
-                           put fails */
+    struct blob *blob;  /* instead of `value`; a reference, handed over also if the put fails */
 };
 /* Sets the key, whatever was there; the old value needn't be resident. ERR_MEMORY,
  * ERR_KEY_TOO_LONG, ERR_VALUE_TOO_LARGE: nothing changed. An expiry in the past removes the key. */
@@ -136,7 +134,8 @@ struct change {
     struct put put;
 };
 /* ERR_MEMORY: nothing was logged. */
-int keyspace_log_changes(struct keyspace *keyspace, const struct change *changes, uint32_t count);
+NODISCARD int keyspace_log_changes(struct keyspace *keyspace, const struct change *changes,
+                                   uint32_t count);
 /* ... and each owner applies its own without logging again. Takes over change->put.blob in any
  * case. */
 NODISCARD int keyspace_apply(struct keyspace *keyspace, const struct change *change);
@@ -181,8 +180,7 @@ struct partition *keyspace_partition(const struct keyspace *keyspace,
 /* Drops every clean record that nobody has pinned: DEBUG EVICT, so that tests meet cold keys. */
 void keyspace_evict_all(struct keyspace *keyspace);
 void keyspace_set_active_expire(struct keyspace *keyspace, bool on); /* DEBUG SET-ACTIVE-EXPIRE */
-/* Time for expiry, which never goes back: the highest real time seen, also by an earlier process if
- * set after keyspace_create. */
+/* The highest real time seen, also by an earlier process if it was set: expiry never goes back. */
 int64_t keyspace_clock_high_ms(const struct keyspace *keyspace);
 void keyspace_set_clock_high_ms(struct keyspace *keyspace, int64_t now_ms);
 

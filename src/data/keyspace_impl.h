@@ -1,16 +1,18 @@
 /*
  * keyspace_impl: what the bodies of a keyspace share. Not for other rooms.
  *
- *     keyspace.c    life, options, keys, finding, figures
- *     shelf.c       records in and out of a table, with everything that is counted about them
- *     put.c         changes of whole records; range.c parts of a value
- *     journal.c     their way into the log
- *     load.c        fetching unknown keys
- *     checkpoint.c  dirty records to the trees; batch.c sorts them; checkpointer.c decides when and
- * which evict.c       dropping clean records expire.c      time, and removing what has expired
- *     count.c       exact counts, a random key
- *     spaces.c      databases, dropping dead spaces
- *     replay.c      opening
+ *     keyspace.c      life, options, keys, finding, figures
+ *     shelf.c         records in and out of a table, with all that is counted about them
+ *     put.c, range.c  changes of whole records, of parts of a value
+ *     journal.c       their way into the log; change.c what it looks like
+ *     load.c          fetching unknown keys
+ *     checkpoint.c    dirty records to the trees; batch.c sorts them
+ *     checkpointer.c  when, and which partition; admission of writes
+ *     evict.c         dropping clean records
+ *     expire.c        time, and removing what has expired
+ *     count.c         exact counts, a random key
+ *     spaces.c        databases, dropping dead spaces
+ *     replay.c        opening
  *     latch.c, scan.c, scan_cursors.c have faces of their own
  *
  * A *shelf* is one partition's records in memory: its table, what is counted about it, and the

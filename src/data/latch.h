@@ -8,14 +8,14 @@
  * ones that stand in front together. A request is *held* when it is served at all its keys.
  *
  *   - No deadlock on one shard: since requests join all their queues at once, each waits for older
- * ones only. Over shards: a coordinator latches one shard after the other, by ascending shard id,
- * each time with all keys of that shard.
+ *     ones only. Over shards: a coordinator latches one shard after the other, by ascending shard
+ *     id, each time with all keys of that shard.
  *   - A command for a single key, or with all keys on this shard, takes no latch as long as
- * latch_blocks says no: it runs to completion without a suspension. If it says yes, the command
- * makes a request like anybody else, runs in `done`, and releases. A command that waited for a load
- * asks again before it runs.
+ *     latch_blocks says no: it runs to completion without a suspension. If it says yes, the command
+ *     makes a request like anybody else, runs in `done`, and releases. A command that waited for a
+ *     load asks again before it runs.
  *   - Keys of a request are distinct; whoever has a key twice passes it once (exclusive, if one of
- * the two is).
+ *     the two is).
  *
  * Foreign writes. The changes of a command over several shards are logged by the coordinator's
  * shard, maybe before the owner has applied its part. A checkpoint of the owner's partition must

@@ -4,10 +4,12 @@
  * A key that is in no form in the table gets a loading marker, pinned once for each who waits, and
  * a struct fetch, which a coroutine takes through the store. What may happen meanwhile:
  *
- *     another load of the key    joins the fetch
- *     a write of the key         replaces the marker, and so ends the wait: whoever waited has the
- * key in memory now. The fetch goes on alone, and what it brings is thrown away the fetch comes
- * back       the marker becomes a clean record or an absent marker; after an error it goes away
+ *     another load of the key   joins the fetch.
+ *     a write of the key        replaces the marker, and so ends the wait: whoever waited has the
+ *                               key in memory now. The fetch goes on alone, and what it brings is
+ *                               thrown away.
+ *     the fetch comes back      the marker becomes a clean record or an absent marker; after an
+ *                               error it goes away.
  *
  * So what a fetch brings is never put over something newer: the marker is still there only if
  * nothing happened.

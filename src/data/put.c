@@ -305,7 +305,8 @@ int keyspace_set_expire_found(struct keyspace *keyspace, const struct key *key,
 {
     struct shelf *shelf = shelf_of(keyspace, key);
     struct table_place place = table_place_of(&shelf->table, record);
-    TRY(journal_reserve(keyspace, key, min_u64(record->value_bytes, JOURNAL_WHOLE_VALUE_BYTES_MAX)));
+    TRY(journal_reserve(keyspace, key,
+                        min_u64(record->value_bytes, JOURNAL_WHOLE_VALUE_BYTES_MAX)));
     bool same_layout = ((record->flags & RECORD_EXPIRES) != 0) == (expire_ms != 0);
     if (!same_layout || (record->flags & RECORD_FROZEN) != 0) {
         struct record *copy = record_copy(record, expire_ms, record->meta);

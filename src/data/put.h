@@ -1,6 +1,7 @@
 /*
  * put: changes below the face of keyspace.h: for recovery, for what other shards have logged, for
- * expiry. put.c has those of whole records, range.c those of a part. Threads: the shard's. Suspension: none.
+ * expiry. put.c has those of whole records, range.c those of a part. Threads: the shard's.
+ * Suspension: none.
  */
 #ifndef DATA_PUT_H
 #define DATA_PUT_H

@@ -1,11 +1,16 @@
 /*
  * record_impl: the bytes of a record, for the bodies of data/ only.
  *
- *     0   hash         top 32 bits of the key's hash: where the table keeps it, so that a split
- * needs no key 4   space 8   value_bytes 12  access_s     shard's seconds at the last touch 16
- * key_bytes : 11, pins : 21 20  type 21  meta 22  flags        enum record_flag 24  expire_ms    8
- * bytes, only with RECORD_EXPIRES key          key_bytes value        value_bytes; with RECORD_BLOB
- * a struct blob *, with RECORD_LOADING a struct fetch *
+ *     0   hash         top 32 bits of the key's hash, so that a split of the table needs no key
+ *     4   space
+ *     8   value_bytes
+ *     12  access_s     shard's seconds at the last touch
+ *     16  key_bytes    11 bits; pins: the other 21
+ *     20  type, meta   a byte each
+ *     22  flags        enum record_flag
+ *     24  expire_ms    8 bytes, only with RECORD_EXPIRES
+ *         key          key_bytes
+ *         value        value_bytes; RECORD_BLOB: a struct blob *; RECORD_LOADING: a struct fetch *
  *
  * What stands for a key in the table is one of
  *
@@ -19,14 +24,14 @@
  * What a dirty one knows of the tree, as it is published now:
  *
  *     RECORD_FRESH      the tree hasn't the key
- *     RECORD_OPEN       not known; the count of keys took it for new (count.c). RECORD_OPEN_EPOCH
- * says since when neither           the tree has the key
+ *     RECORD_OPEN       not known; the count of keys took it for new (count.c)
+ *     neither           the tree has the key
  *
  * A running checkpoint holds records by pointer (checkpoint.c):
  *
- *     RECORD_FROZEN     in its batch: not to be changed or freed
- *     RECORD_ORPHAN     frozen, and no longer in the table: another one took its place. Freed by
- * the checkpoint RECORD_SUPERSEDES took the place of a frozen one that is still in a batch;
+ *     RECORD_FROZEN              in its batch: not to be changed or freed
+ *     RECORD_ORPHAN              frozen, and its place was taken: the checkpoint frees it
+ *     RECORD_SUPERSEDES          took the place of a frozen one that is still in a batch
  *     RECORD_SUPERSEDES_REMOVAL  and that was a tombstone
  */
 #ifndef DATA_RECORD_IMPL_H

@@ -6,20 +6,19 @@
  * freeze is fuzzy (checkpoint.c), the tree may have some of what is applied again. That does no
  * harm:
  *
- *     a PUT or a REMOVE says all there is about a key;
- *     an EXPIRE or a RANGE is about a key that existed when it was made. If the key isn't there
- * now, the tree has a later removal, whose record follows, and the change is dropped. If the tree
- * has a later value, all that made it later follows too: each part of it (expiry, length, every
- * byte) ends as the last record that set it says.
+ *   - A PUT or a REMOVE says all there is about a key.
+ *   - An EXPIRE or a RANGE is about a key that existed when it was made. If the key isn't there
+ *     now, the tree has a later removal, whose record follows, and the change is dropped. If the
+ *     tree has a later value, all that made it later follows too: each part of it (expiry, length,
+ *     every byte) ends as the last record that set it says.
  *
  * No clock is looked at: a record may have expired since, but another one may have prolonged it.
  *
  * Spaces. The map comes from the superblock, which is at least as new as the start of the log, and
  * SPACES records set it on the way; the last one is right. That is why the log is read from its
  * start even if every partition has applied more: the superblock may be older than a SPACES record
- * that no partition needs. Records of spaces that died later are
- * applied like others and dropped at the end with the rest of them, so that no order of records of
- * different shards matters.
+ * that no partition needs. Records of spaces that died later are applied like others and dropped at
+ * the end with the rest of them, so that no order of records of different shards matters.
  *
  * Memory. Above the dirty target partitions are checkpointed in between, with the position reached
  * as their applied LSN. (Records of one frame share an LSN: those before the current one are

@@ -40,8 +40,8 @@ struct scan_range {
                              kept away meanwhile */
 };
 
-/* Goes on from *position (zeroed: the start). `each` must not change the keyspace. Returns 1 if more
- * is left (position moved), 0 at the partition's end, or an error. Suspends. */
+/* Goes on from *position (zeroed: the start). `each` must not change the keyspace. Returns 1 if
+ * more is left (position moved), 0 at the partition's end, or an error. Suspends. */
 NODISCARD co_fn int scan_partition(struct keyspace *keyspace, const struct scan_range *range,
                                    struct scan_position *position, scan_each_fn *each,
                                    void *context);

@@ -1,9 +1,9 @@
 /*
- * shelf: one partition's records in memory: its table, what is counted about it, and the trees behind
- * it.
+ * shelf: one partition's records in memory: its table, what is counted about it, and the trees
+ * behind it.
  *
- * Everything that enters or leaves a table, or changes its size or its state in it, goes through here,
- * so that the sums are right at any time. Threads: the shard's. Suspension: none.
+ * Everything that enters or leaves a table, or changes its size or its state in it, goes through
+ * here, so that the sums are right at any time. Threads: the shard's. Suspension: none.
  */
 #ifndef DATA_SHELF_H
 #define DATA_SHELF_H

@@ -8,8 +8,8 @@
  * neither directory nor segments depend on anything but the hashes: a position in the order of
  * hashes stays right whatever grows meanwhile.
  *
- * A find touches the directory, one line of a segment (a bucket, table_bucket.h) and the record. A bucket
- * that is full goes on in an overflow bucket.
+ * A find touches the directory, one line of a segment (a bucket: table_bucket.h) and the record. A
+ * bucket that is full goes on in an overflow bucket.
  *
  * The table borrows the records, and never looks into them but for hash, space and key.
  *

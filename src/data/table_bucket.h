@@ -2,17 +2,20 @@
  * table_bucket: seven records and what is to be known of them without touching them.
  *
  * A bucket is a cache line: 7 slots of 16 bits of tag (the low bits of the hash) and 48 bits of
- * pointer, and a word of bits for them. A find touches the directory, one line of a segment and the
- * record. A bucket that is full goes on in an overflow bucket.
+ * pointer, and a word of bits for them.
  *
- *     slot   bits 63..48 tag, 47..0 address of the record; 0: free
- *     meta   bit 63 unused, 62 expiring, 61..55 visited, 54..48 dirty, 47..0 address of the
- * overflow bucket or 0
+ *     slot   63..48  tag
+ *            47..0   address of the record; the whole slot is 0 if it is free
+ *     meta   63      unused
+ *            62      expiring
+ *            61..55  visited, a bit for each slot
+ *            54..48  dirty, a bit for each slot
+ *            47..0   address of the overflow bucket, or 0
  *
- *     dirty     changed since the last checkpoint: not to be dropped. Kept here so that a sweep
- * passes over dirty records, and a checkpoint over clean ones, without touching them visited found
- * since the eviction hand came by expiring  may hold records that expire; set with them, cleared by
- * whoever looked and found none
+ *   - dirty: changed since the last checkpoint, and so not to be dropped. Kept here so that a sweep
+ *     passes by dirty records, and a checkpoint clean ones, without touching them.
+ *   - visited: found since the eviction's hand came by.
+ *   - expiring: may hold records that expire. Set with them, cleared by who looked and found none.
  *
  * Threads: one. Suspension: none.
  */

@@ -135,7 +135,7 @@ static void low_after(struct keyspace *keyspace, void *argument)
     rig_put(keyspace, "{t}a", "1");
     struct key key = rig_key(keyspace, "{t}a");
     struct shelf *shelf = shelf_of(keyspace, &key);
-    /* A change of a record that is dirty already counts, too, if nothing was changed since a freeze. */
+    /* The first change since a freeze, though of a record that is dirty already. */
     shelf->low = LSN_NONE;
     log_flush(keyspace->writer);
     rig_put(keyspace, "{t}a", "2");
