@@ -16,7 +16,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 
 from support.case import ServerCase, run  # noqa: E402
 
-GROUP = [b'key:%d' % i for i in range(8)]  # over many partitions, so over both shards
+# Over both shards: names that differ in their last digit alone mostly are on one.
+GROUP = [b'key:%d' % i for i in (0, 8, 1, 9, 2, 18, 3, 19)]
 ROUNDS = int(os.environ.get('ELOQSTORE_TEST_ROUNDS', '6000'))
 PIPELINE = 8
 
