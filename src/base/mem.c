@@ -47,10 +47,59 @@ static inline bool mem_fails(void)
     return UNLIKELY(left != 0) && mem_fail_due();
 }
 
+/*
+ * The allocator itself. jemalloc is called by its own names, never as malloc and free: in a program
+ * that loads us as a shared library those names may be the C library's, and blocks of one must not
+ * be given to the other.
+ */
+#ifdef MEM_JEMALLOC
+
+static void *raw_alloc(size_t align, size_t bytes, bool zero)
+{
+    int flags = align > 1 ? MALLOCX_ALIGN(align) : 0;
+    return mallocx(bytes, flags | (zero ? MALLOCX_ZERO : 0));
+}
+
+static void *raw_realloc(void *ptr, size_t bytes)
+{
+    return ptr == NULL ? mallocx(bytes, 0) : rallocx(ptr, bytes, 0);
+}
+
+static void raw_free(void *ptr)
+{
+    if (ptr != NULL) {
+        dallocx(ptr, 0);
+    }
+}
+
+#else
+
+static void *raw_alloc(size_t align, size_t bytes, bool zero)
+{
+    if (align <= 1) {
+        return zero ? calloc(1, bytes) : malloc(bytes);
+    }
+    ASSERT(!zero);
+    void *ptr = NULL;
+    return posix_memalign(&ptr, max_u64(align, sizeof(void *)), bytes) == 0 ? ptr : NULL;
+}
+
+static void *raw_realloc(void *ptr, size_t bytes)
+{
+    return realloc(ptr, bytes);
+}
+
+static void raw_free(void *ptr)
+{
+    free(ptr);
+}
+
+#endif
+
 void *mem_alloc(size_t bytes)
 {
     ASSERT(bytes > 0);
-    return mem_fails() ? NULL : malloc(bytes);
+    return mem_fails() ? NULL : raw_alloc(1, bytes, false);
 }
 
 void *mem_calloc(size_t count, size_t bytes)
@@ -60,24 +109,20 @@ void *mem_calloc(size_t count, size_t bytes)
     if (__builtin_mul_overflow(count, bytes, &product) || mem_fails()) {
         return NULL;
     }
-    return calloc(count, bytes);
+    return raw_alloc(1, product, true);
 }
 
 void *mem_realloc(void *ptr, size_t bytes)
 {
     ASSERT(bytes > 0);
-    return mem_fails() ? NULL : realloc(ptr, bytes);
+    return mem_fails() ? NULL : raw_realloc(ptr, bytes);
 }
 
 void *mem_alloc_aligned(size_t align, size_t bytes)
 {
     ASSERT(is_power_of_two(align));
     ASSERT(bytes > 0);
-    if (mem_fails()) {
-        return NULL;
-    }
-    void *ptr = NULL;
-    return posix_memalign(&ptr, max_u64(align, sizeof(void *)), bytes) == 0 ? ptr : NULL;
+    return mem_fails() ? NULL : raw_alloc(align, bytes, false);
 }
 
 char *mem_dup_cstr(const char *text)
@@ -89,7 +134,7 @@ char *mem_dup_cstr(const char *text)
 
 void mem_free(void *ptr)
 {
-    free(ptr);
+    raw_free(ptr);
 }
 
 /* The block, or the end of the process: for start-up, where there is nobody to tell. */

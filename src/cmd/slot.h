@@ -17,8 +17,8 @@
 #include "net/reply.h"
 
 /* Under way for one connection. A slot may be a batch of NET_BATCH_MAX reads of another shard, each
- * with a reply of up to REPLY_SHARED_BYTES_MIN of its own: 32 MiB in all, as much as may wait unsent
- * before the connection takes no more commands. */
+ * with a reply of up to REPLY_SHARED_BYTES_MIN of its own: 32 MiB in all, as much as may wait
+ * unsent before the connection takes no more commands. */
 enum { SLOTS_MAX = 128 };
 
 struct slot;
