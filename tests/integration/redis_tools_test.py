@@ -29,8 +29,14 @@ class Cli(ServerCase):
     def cli(self, *arguments, data=b'', code=0):
         """Its output, without the last newline."""
         argv = ['redis-cli', '-p', str(self.server.port)] + list(arguments)
-        done = subprocess.run(argv, input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              timeout=WAIT_S, check=False)
+        done = subprocess.run(
+            argv,
+            input=data,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=WAIT_S,
+            check=False,
+        )
         self.assertEqual(code, done.returncode, (argv, done.stdout))
         return done.stdout.rstrip(b'\n')
 
@@ -66,15 +72,17 @@ class Cli(ServerCase):
         self.assertEqual(b'1) "a b"\n2) (nil)', self.cli('--no-raw', 'MGET', 'k', 'missing'))
         self.assertEqual(b'(error) ERR syntax error', self.cli('--no-raw', 'SET', 'k', 'v', 'FOO'))
         self.assertEqual(b'3', self.cli('-r', '3', 'INCR', 'm').split(b'\n')[-1])
-        self.assertEqual(b'value', self.cli('-x', 'SET', 'stdin', data=b'value') and
-                         self.cli('GET', 'stdin'))
+        self.assertEqual(
+            b'value', self.cli('-x', 'SET', 'stdin', data=b'value') and self.cli('GET', 'stdin')
+        )
         self.assertEqual(b'OK', self.cli('-n', '3', 'SET', 'three', '3'))
         self.assertEqual(b'', self.cli('GET', 'three'))
 
     def test_resp3(self):
         self.assertEqual(b'PONG', self.cli('-3', 'PING'))
-        self.assertEqual(b'1# "server" => "redis"',
-                         self.cli('-3', '--no-raw', 'HELLO', '3').split(b'\n')[0])
+        self.assertEqual(
+            b'1# "server" => "redis"', self.cli('-3', '--no-raw', 'HELLO', '3').split(b'\n')[0]
+        )
 
     def test_formats(self):
         self.cli('SET', 'k', 'a"b')
@@ -86,8 +94,10 @@ class Cli(ServerCase):
         try:
             self.assertIn(b'NOAUTH', self.cli('PING'))
             self.assertEqual(b'PONG', self.cli('-a', 'secret', '--no-auth-warning', 'PING'))
-            self.assertEqual(b'PONG', self.cli('--user', 'default', '--pass', 'secret',
-                                               '--no-auth-warning', 'PING'))
+            self.assertEqual(
+                b'PONG',
+                self.cli('--user', 'default', '--pass', 'secret', '--no-auth-warning', 'PING'),
+            )
             url = f'redis://default:secret@127.0.0.1:{self.server.port}/2'
             self.assertEqual(b'PONG', self.cli('-u', url, '--no-auth-warning', 'PING'))
         finally:
@@ -115,6 +125,7 @@ class Cli(ServerCase):
             os.execvp('redis-cli', ['redis-cli', '-p', str(self.server.port)])
         seen = b''
         try:
+
             def wait_for(pattern):
                 nonlocal seen
                 while not re.search(pattern, seen):
@@ -125,13 +136,16 @@ class Cli(ServerCase):
 
             prompt = b'127.0.0.1:%d' % self.server.port
             wait_for(prompt + b'> ')
-            for line, pattern in ((b'SET k "v w"', b'\r\nOK\r\n'), (b'GET k', b'\r\n"v w"\r\n'),
-                                  (b'SELECT 3', b'\r\nOK\r\n(?=' + prompt + b'\\[3\\])'),
-                                  (b'GET k', b'\r\n\\(nil\\)\r\n'),
-                                  (b'GET', b'\\(error\\) ERR wrong number'),
-                                  (b'HELLO 3', b'"proto" => \\(integer\\) 3'),
-                                  (b'COMMAND COUNT', b'\\(integer\\) [0-9]+'),
-                                  (b'RESET', b'RESET\r\n')):
+            for line, pattern in (
+                (b'SET k "v w"', b'\r\nOK\r\n'),
+                (b'GET k', b'\r\n"v w"\r\n'),
+                (b'SELECT 3', b'\r\nOK\r\n(?=' + prompt + b'\\[3\\])'),
+                (b'GET k', b'\r\n\\(nil\\)\r\n'),
+                (b'GET', b'\\(error\\) ERR wrong number'),
+                (b'HELLO 3', b'"proto" => \\(integer\\) 3'),
+                (b'COMMAND COUNT', b'\\(integer\\) [0-9]+'),
+                (b'RESET', b'RESET\r\n'),
+            ):
                 os.write(terminal, line + b'\r')
                 # What is typed before the next prompt would be dropped.
                 wait_for(b'(?s)' + pattern + b'.*127[.]0[.]0[.]1:[^ ]*> ')
@@ -144,7 +158,9 @@ class Cli(ServerCase):
 
     def test_stat(self):
         self.fill(50)
-        output = self.until(['--stat', '-i', '0.01'], rb'\n50 +\S+ +\d+ +\d+ +\d+ \(\+\d+\) +\d+.*\n50 ')
+        output = self.until(
+            ['--stat', '-i', '0.01'], rb'\n50 +\S+ +\d+ +\d+ +\d+ \(\+\d+\) +\d+.*\n50 '
+        )
         self.assertIn(b'keys', output)
 
     def test_scan(self):
@@ -174,13 +190,14 @@ class Cli(ServerCase):
 
     def test_pipe(self):
         """Mass insertion: protocol and inline lines, then an ECHO of redis-cli's own."""
-        data = b''.join(b'*3\r\n$3\r\nSET\r\n$%d\r\nkey:%d\r\n$5\r\nvalue\r\n' % (4 + len(str(i)), i)
-                        for i in range(20000))
+        data = b''.join(
+            b'*3\r\n$3\r\nSET\r\n$%d\r\nkey:%d\r\n$5\r\nvalue\r\n' % (4 + len(str(i)), i)
+            for i in range(20000)
+        )
         output = self.cli('--pipe', data=data)
         self.assertIn(b'errors: 0, replies: 20000', output)
         self.assertEqual(20000, self.client.call('DBSIZE'))
-        output = self.cli('--pipe', data=b'SET a 1\r\nINCR a\r\nINCR key:1\r\n',
-                          code=1)
+        output = self.cli('--pipe', data=b'SET a 1\r\nINCR a\r\nINCR key:1\r\n', code=1)
         self.assertIn(b'errors: 1, replies: 3', output)
 
     def test_monitor(self):
@@ -197,8 +214,9 @@ class Cli(ServerCase):
             process.stdout.close()
 
     def test_modes_that_we_have_nothing_for_end_with_an_error(self):
-        self.assertIn(b'cluster', self.cli('--cluster', 'info', f'127.0.0.1:{self.server.port}',
-                                           code=1))
+        self.assertIn(
+            b'cluster', self.cli('--cluster', 'info', f'127.0.0.1:{self.server.port}', code=1)
+        )
         self.fill(1)
         self.cli('--hotkeys', code=1)
         self.assertEqual(b'PONG', self.cli('PING'))
@@ -207,19 +225,26 @@ class Cli(ServerCase):
 
     def benchmark(self, *arguments):
         argv = ['redis-benchmark', '-p', str(self.server.port), '--csv'] + list(arguments)
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              timeout=WAIT_S, check=False)
+        done = subprocess.run(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=WAIT_S, check=False
+        )
         self.assertEqual(0, done.returncode, done.stdout)
         self.assertNotIn(b'rror', done.stdout)
-        rows = [line.split(b',')[0].strip(b'"') for line in done.stdout.split(b'\n')
-                if line.startswith(b'"')]
+        rows = [
+            line.split(b',')[0].strip(b'"')
+            for line in done.stdout.split(b'\n')
+            if line.startswith(b'"')
+        ]
         return rows[1:]
 
     def test_benchmark_with_its_default_list(self):
         for arguments in ((), ('-P', '16'), ('-3',), ('-r', '1000'), ('-d', '5000', '-c', '10')):
             rows = self.benchmark('-t', BENCHMARKS, '-n', '3000', *arguments)
-            self.assertEqual([b'PING_INLINE', b'PING_MBULK', b'SET', b'GET', b'INCR',
-                              b'MSET (10 keys)'], rows, arguments)
+            self.assertEqual(
+                [b'PING_INLINE', b'PING_MBULK', b'SET', b'GET', b'INCR', b'MSET (10 keys)'],
+                rows,
+                arguments,
+            )
 
     def test_benchmark_of_one_command(self):
         rows = self.benchmark('-n', '2000', '-P', '8', '-r', '500', 'SET', 'k:__rand_int__', 'v')
