@@ -55,8 +55,8 @@ NODISCARD co_fn int scan_partition_fresh(struct keyspace *keyspace, uint32_t par
 /* ---- cursors: numbers that clients hold ---- */
 
 /* A bounded table of positions, per shard (the one that owns the cursor's partition). A cursor's
- * number is partition + 1 in the high 16 bits and a serial in the low 48; the number of a position
- * stays valid until CURSORS_MAX newer ones exist. 0 starts and ends. */
+ * number is below 2^53: the partition + 1 above a serial of 38 bits. The number of a position stays
+ * valid until CURSORS_MAX newer ones exist. 0 starts and ends. */
 enum { SCAN_CURSORS_MAX = 16384 };
 struct scan_cursors;
 NODISCARD int scan_cursors_create(uint32_t cursors_max, struct scan_cursors **ret_cursors);

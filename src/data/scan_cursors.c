@@ -1,19 +1,25 @@
 /*
  * Cursors: numbers that clients hold for positions that we hold.
  *
- *     number   bits 63..48 partition + 1, 47..0 serial
+ *     number   bits 52..38 partition + 1, 37..0 serial
+ *
+ * It has 53 bits because there are clients that keep a cursor as a double (node-redis 4): a larger
+ * one would come back as another number.
  *
  * Serials go up by one from a random start, and a position lies in the slot serial % cursors_max,
- * so the newest cursors_max are there and an older one's slot has another serial. Bits above the
- * serial's 48 are cut off: it would take 2^47 cursors to get there.
+ * so the newest cursors_max are there and an older one's slot has another serial. The bits above
+ * the serial's 38 are cut off, and the one that would be 0 then is left out.
  */
 #include "base/mem.h"
 #include "base/random.h"
 #include "data/scan.h"
 
-enum { SERIAL_BITS = 48, FIRST_CHUNK = 64 };
+enum { SERIAL_BITS = 38, FIRST_CHUNK = 64 };
 
 #define SERIAL_MASK ((UINT64_C(1) << SERIAL_BITS) - 1)
+
+static_assert(SCAN_CURSORS_MAX > 0 && (SCAN_CURSORS_MAX & (SCAN_CURSORS_MAX - 1)) == 0,
+              "divides 2^SERIAL_BITS: a cut serial leads to the same slot");
 
 struct cursor {
     uint64_t number;
@@ -41,9 +47,8 @@ int scan_cursors_create(uint32_t cursors_max, struct scan_cursors **ret_cursors)
     }
     cursors->cursors_max = cursors_max;
     random_from_os(&cursors->serial, sizeof(cursors->serial));
-    /* The lower half: so that there is no end to come to. A multiple, so that slots are used from
-     * the first on. */
-    cursors->serial &= SERIAL_MASK >> 1;
+    cursors->serial &= SERIAL_MASK;
+    /* A multiple, so that slots are used from the first on. */
     cursors->serial -= cursors->serial % cursors_max;
     *ret_cursors = cursors;
     return 0;
@@ -85,6 +90,7 @@ int scan_cursors_put(struct scan_cursors *cursors, uint32_t partition, uint32_t 
                      const struct scan_position *position, uint64_t *ret_number)
 {
     uint64_t serial = cursors->serial + 1;
+    serial += (serial & SERIAL_MASK) == 0;
     uint32_t slot = (uint32_t)((serial - 1) % cursors->cursors_max);
     TRY(make_slot(cursors, slot));
     uint32_t key_bytes = position->in_tree ? position->key_bytes : 0;

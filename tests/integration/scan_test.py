@@ -179,12 +179,13 @@ class Scan(ServerCase):
         self.assertEqual(20, len(found))
         self.assertLess(calls, 200)
 
-    def test_cursors_are_decimal_below_2_to_the_64(self):
+    def test_cursors_are_decimal_below_2_to_the_53(self):
+        """node-redis 4 keeps them as doubles."""
         fill(self.client, [b'key:%d' % i for i in range(500)])
         cursor = b'0'
         while True:
             cursor, _ = self.client.call('SCAN', cursor)
-            self.assertTrue(cursor.isdigit() and int(cursor) < 2**64, cursor)
+            self.assertTrue(cursor.isdigit() and int(cursor) < 2**53, cursor)
             self.assertEqual(str(int(cursor)).encode(), cursor)
             if cursor == b'0':
                 break

@@ -86,7 +86,7 @@ Test(scan_cursors, do_not_know_what_they_never_gave)
     cr_assert_eq(scan_cursors_get(cursors, number + 1, &space, &position), ERR_NOT_FOUND);
     cr_assert_eq(scan_cursors_get(cursors, number - 1, &space, &position), ERR_NOT_FOUND);
     /* Another partition with the same serial. */
-    cr_assert_eq(scan_cursors_get(cursors, number + (UINT64_C(1) << 48), &space, &position),
+    cr_assert_eq(scan_cursors_get(cursors, number + (UINT64_C(1) << 38), &space, &position),
                  ERR_NOT_FOUND);
     /* After a restart. */
     cr_assert_eq(scan_cursors_create(100, &others), 0);
@@ -104,10 +104,10 @@ Test(scan_cursors, tell_numbers_that_cannot_be_cursors)
 {
     cr_assert_eq(scan_cursor_partition(0), UINT32_MAX);
     cr_assert_eq(scan_cursor_partition(1), UINT32_MAX);
-    cr_assert_eq(scan_cursor_partition(UINT64_C(1) << 48), UINT32_MAX);
-    cr_assert_eq(scan_cursor_partition((UINT64_C(1) << 48) + 1), 0);
-    cr_assert_eq(scan_cursor_partition((UINT64_C(16384) << 48) + 1), 16383);
-    cr_assert_eq(scan_cursor_partition((UINT64_C(16385) << 48) + 1), UINT32_MAX);
+    cr_assert_eq(scan_cursor_partition(UINT64_C(1) << 38), UINT32_MAX);
+    cr_assert_eq(scan_cursor_partition((UINT64_C(1) << 38) + 1), 0);
+    cr_assert_eq(scan_cursor_partition((UINT64_C(16384) << 38) + 1), 16383);
+    cr_assert_eq(scan_cursor_partition((UINT64_C(16385) << 38) + 1), UINT32_MAX);
     cr_assert_eq(scan_cursor_partition(UINT64_MAX), UINT32_MAX);
 }
 
