@@ -332,6 +332,34 @@ Test(checkpoint, without_anything_dirty_writes_nothing)
     rig_test(nothing_dirty);
 }
 
+static void durable_first(struct keyspace *keyspace, void *argument)
+{
+    struct running running;
+    (void)argument;
+    char name[32];
+    /* Nothing else asks for a sync here. */
+    for (uint32_t i = 0; i < 100; i++) {
+        snprintf(name, sizeof(name), "{t}%u", i);
+        rig_put(keyspace, name, "value");
+    }
+    log_flush(keyspace->writer);
+    uint64_t written = log_reserved(keyspace->log).value;
+    MUST(log_durable(keyspace->log).value < written);
+    struct shelf *shelf = shelf_of_name(keyspace, "{t}0");
+    start_frozen(&running, keyspace, shelf);
+    while (shelf->publications == 0) {
+        MUST(running.group.pending > 0);
+        co_yield();
+    }
+    MUST(log_durable(keyspace->log).value >= written);
+    finish(&running);
+}
+
+Test(checkpoint, publishes_nothing_that_the_log_could_still_lose)
+{
+    rig_test(durable_first);
+}
+
 static void low_lsn(struct keyspace *keyspace, void *argument)
 {
     struct running running;

@@ -221,6 +221,112 @@ Test(scan, keeps_keys_with_equal_hashes_together)
     rig_test(same_hashes);
 }
 
+/* ---- a checkpoint in the middle ---- */
+
+struct running {
+    struct keyspace *keyspace;
+    struct shelf *shelf;
+    struct co_group group;
+};
+
+static void running_main(void *argument)
+{
+    struct running *running = argument;
+    MUST_BE(keyspace_checkpoint(running->keyspace, running->shelf, LSN_NONE), 0);
+    co_group_done(&running->group);
+}
+
+/* Returns when all is frozen and nothing is published. */
+static co_fn void start_frozen(struct running *running, struct keyspace *keyspace)
+{
+    struct key key = rig_key(keyspace, "{t}");
+    *running = (struct running){.keyspace = keyspace, .shelf = shelf_of(keyspace, &key)};
+    co_group_init(&running->group);
+    co_group_add(&running->group, 1);
+    MUST_BE(
+        coro_start(shard_sched(keyspace->shard), "checkpoint", CORO_NORMAL, running_main, running),
+        0);
+    while (running->shelf->phase == SHELF_IDLE) {
+        co_yield();
+    }
+    MUST_BE(running->shelf->phase, SHELF_COMMITTING);
+}
+
+static void removed_and_set_again(struct keyspace *keyspace, void *argument)
+{
+    struct met *met = calloc(1, sizeof(*met));
+    struct scan_position *position = calloc(1, sizeof(*position));
+    struct running running;
+    (void)argument;
+    rig_put(keyspace, "{t}", "in the tree");
+    rig_checkpoint(keyspace);
+    MUST(rig_remove(keyspace, "{t}"));
+    start_frozen(&running, keyspace);
+    rig_put(keyspace, "{t}", "again");
+    /* From here on the key is there. The first phase runs while the tree still has it, the second
+     * when it has not. */
+    struct scan_range range = {.partition = running.shelf->number, .examine_max = 1};
+    while (!position->in_tree) {
+        MUST(scan_partition(keyspace, &range, position, meet, met) >= 0);
+        MUST_BE(running.shelf->phase, SHELF_COMMITTING);
+    }
+    co_group_wait(&running.group);
+    while (scan_partition(keyspace, &range, position, meet, met) == 1) {
+    }
+    MUST_BE(met->others, 1);
+    free(position);
+    free(met);
+}
+
+Test(scan, meets_a_key_that_a_commit_under_way_takes_out_of_the_tree)
+{
+    rig_test(removed_and_set_again);
+}
+
+static bool meet_in_peace(void *context, struct slice key, const struct record *record,
+                          uint8_t type)
+{
+    struct running *running = context;
+    (void)key;
+    (void)record;
+    (void)type;
+    MUST_BE(running->shelf->phase, SHELF_IDLE);
+    return true;
+}
+
+static void peace(struct keyspace *keyspace, void *argument)
+{
+    struct scan_position *position = calloc(1, sizeof(*position));
+    struct running running;
+    (void)argument;
+    rig_put(keyspace, "{t}", "value");
+    start_frozen(&running, keyspace);
+    struct scan_range range = {.partition = running.shelf->number, .examine_max = UINT32_MAX};
+    MUST_BE(scan_partition(keyspace, &range, position, meet_in_peace, &running), 0);
+    co_group_wait(&running.group);
+    /* And the other way round: a checkpoint waits for it. */
+    running.shelf->walkers++;
+    rig_put(keyspace, "{t}", "other");
+    co_group_add(&running.group, 1);
+    MUST_BE(
+        coro_start(shard_sched(keyspace->shard), "checkpoint", CORO_NORMAL, running_main, &running),
+        0);
+    for (uint32_t i = 0; i < 10; i++) {
+        co_yield();
+    }
+    MUST_BE(running.shelf->phase, SHELF_IDLE);
+    MUST(running.shelf->freeze_wanted);
+    running.shelf->walkers--;
+    co_event_signal(&running.shelf->freed);
+    co_group_wait(&running.group);
+    free(position);
+}
+
+Test(scan, of_a_whole_partition_and_a_checkpoint_wait_for_each_other)
+{
+    rig_test(peace);
+}
+
 /* ---- others write ---- */
 
 struct churn {
