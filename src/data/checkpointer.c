@@ -13,6 +13,7 @@
 #include "data/checkpointer.h"
 
 #include "data/checkpoint.h"
+#include "data/evict.h"
 #include "data/keyspace_impl.h"
 #include "data/spaces.h"
 
@@ -155,22 +156,31 @@ co_fn int keyspace_checkpoint_all(struct keyspace *keyspace)
 
 /* ---- admission ---- */
 
+/* With nothing dirty there is nothing to wait for, however large the write. */
+static bool dirty_admits(const struct keyspace *keyspace, uint64_t bytes)
+{
+    return keyspace->dirty_bytes == 0 ||
+           keyspace->dirty_bytes + bytes <= keyspace->options.dirty_bytes_max;
+}
+
 /* An eighth above the budget: as much may be on its way before the eviction's next turn. */
 static bool memory_admits(const struct keyspace *keyspace, uint64_t bytes)
 {
-    const struct keyspace_options *options = &keyspace->options;
-    uint64_t memory = keyspace->record_bytes + keyspace->table_bytes;
-    /* With nothing dirty there is nothing to wait for, however large the write. */
+    uint64_t most = keyspace->options.record_bytes_max + keyspace->options.record_bytes_max / 8;
     return keyspace->dirty_bytes == 0 ||
-           (keyspace->dirty_bytes + bytes <= options->dirty_bytes_max &&
-            memory + bytes <= options->record_bytes_max + options->record_bytes_max / 8);
+           keyspace->record_bytes + keyspace->table_bytes + bytes <= most;
 }
 
 bool keyspace_admits(struct keyspace *keyspace, uint64_t bytes)
 {
-    if (UNLIKELY(!memory_admits(keyspace, bytes))) {
-        keyspace->write_waits = true;
-        keyspace_wake_checkpointer(keyspace);
+    bool dirty_ok = dirty_admits(keyspace, bytes);
+    if (UNLIKELY(!dirty_ok || !memory_admits(keyspace, bytes))) {
+        /* If there are clean records to drop, the next pass will do; else only a checkpoint helps.
+         */
+        if (!dirty_ok || keyspace_evict_rests(keyspace)) {
+            keyspace->write_waits = true;
+            keyspace_wake_checkpointer(keyspace);
+        }
         return false;
     }
     return !log_enabled(keyspace->log) || log_admits(keyspace->log, bytes);

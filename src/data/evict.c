@@ -70,23 +70,24 @@ static void evict_step(struct keyspace *keyspace)
     }
 }
 
+bool keyspace_evict_rests(const struct keyspace *keyspace)
+{
+    /* Twice round, since the first time takes marks away. */
+    return keyspace->evict_barren > 2 * buckets_of_all(keyspace);
+}
+
 bool keyspace_evict(struct keyspace *keyspace, uint32_t buckets)
 {
-    if (!is_over_budget(keyspace)) {
+    if (!is_over_budget(keyspace) || keyspace_evict_rests(keyspace)) {
         return true;
     }
-    /* Twice, since the first time takes marks away. */
-    uint64_t barren_max = 2 * buckets_of_all(keyspace);
     for (uint32_t i = 0; i < buckets; i++) {
-        if (keyspace->evict_barren > barren_max) {
-            return true;
-        }
         evict_step(keyspace);
         if (!is_over_budget(keyspace)) {
             return true;
         }
     }
-    return false;
+    return keyspace_evict_rests(keyspace);
 }
 
 void keyspace_evict_all(struct keyspace *keyspace)
