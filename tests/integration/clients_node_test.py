@@ -27,7 +27,7 @@ def skip(reason):
 
 
 def quietly(argv, folder):
-    """Runs it without a sanitizer's settings, which are for the server. Returns its code and output."""
+    """Runs it without a sanitizer's settings, which are for the server. Its code and output."""
     environment = {name: value for name, value in os.environ.items() if 'SAN_OPTIONS' not in name}
     try:
         done = subprocess.run(argv, cwd=folder, env=environment, stdout=subprocess.PIPE,
@@ -46,7 +46,8 @@ def install(folder):
         skip('node or npm is not installed')
     os.makedirs(folder, exist_ok=True)
     shutil.copy(wanted, folder)
-    code, output = quietly(['npm', 'install', '--no-audit', '--no-fund', '--no-package-lock'], folder)
+    install = ['npm', 'install', '--no-audit', '--no-fund', '--no-package-lock']
+    code, output = quietly(install, folder)
     if code != 0:
         skip(f'npm install failed with {code}:\n{output[-2000:]}')
     shutil.copy(wanted, installed)

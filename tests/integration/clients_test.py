@@ -80,8 +80,10 @@ class Python(ServerCase):
         r.mset({f'user:{i}': i for i in range(500)})
         r.mset({f'other:{i}': i for i in range(500)})
         self.assertEqual(1000, len(list(r.scan_iter())))
-        self.assertEqual({b'user:%d' % i for i in range(500)},
-                         set(r.scan_iter(match='user:*', count=100, _type='string')))
+        self.assertEqual(
+            {b'user:%d' % i for i in range(500)},
+            set(r.scan_iter(match='user:*', count=100, _type='string')),
+        )
 
     def test_decoded_replies(self):
         with redis.Redis(port=self.server.port, decode_responses=True, db=3) as r:
@@ -141,7 +143,9 @@ class Python(ServerCase):
             self.assertEqual('worker', one.client_getname())
             mine = one.client_id()
             self.assertIn(str(mine), [entry['id'] for entry in r.client_list()])
-            self.assertEqual(['worker'], [entry['name'] for entry in r.client_list(client_id=[str(mine)])])
+            self.assertEqual(
+                ['worker'], [entry['name'] for entry in r.client_list(client_id=[str(mine)])]
+            )
             self.assertEqual('worker', one.client_info()['name'])
             self.assertEqual(1, r.client_kill_filter(_id=mine))
             with self.assertRaises(redis.ConnectionError):
