@@ -163,10 +163,11 @@ class Scan(ServerCase):
             [b'user:%d' % i for i in range(300)] + [b'other:%d' % i for i in range(300)],
         )
         found, _ = scan(self.client, 'MATCH', 'user:*', 'COUNT', 50)
-        self.assertEqual(sorted(b'user:%d' % i for i in range(300)), sorted(found))
+        # A name may come twice: a checkpoint may move it in between.
+        self.assertEqual({b'user:%d' % i for i in range(300)}, set(found))
         found, _ = scan(self.client, 'MATCH', '*:1?', 'COUNT', 50)
-        self.assertEqual(20, len(found))
-        self.assertEqual(600, len(scan(self.client, 'TYPE', 'string')[0]))
+        self.assertEqual(20, len(set(found)))
+        self.assertEqual(600, len(set(scan(self.client, 'TYPE', 'string')[0])))
         self.assertEqual([], scan(self.client, 'TYPE', 'hash')[0])
 
     def test_a_prefix_is_sought(self):
@@ -306,7 +307,7 @@ class Scan(ServerCase):
         for database in range(16):
             self.client.call('SELECT', database)
             self.assertEqual(database, self.client.call('DBSIZE'))
-            self.assertEqual(database, len(scan(self.client)[0]))
+            self.assertEqual(database, len(set(scan(self.client)[0])))
 
 
 class ScanUnderPipelines(ServerCase):
