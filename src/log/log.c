@@ -63,6 +63,31 @@ static void set_end(struct log *log, uint64_t end)
     atomic_store(&log->durable, end);
 }
 
+static int sync_segment(const struct log *log, uint64_t number)
+{
+    char path[SEGMENT_PATH_BYTES];
+    segment_path(&log->segments, number, path);
+    int fd = file_open(path, O_RDWR, 0);
+    if (fd == -ENOENT) {
+        return 0; /* the stream ends at its first byte */
+    }
+    TRY(fd);
+    int err = file_sync_data(fd);
+    IGNORE(file_close(fd), "synced");
+    return err;
+}
+
+/* What was read may so far only be in the page cache, from a process that was killed. Replay builds
+ * on it: a partition that it checkpoints must not be ahead of the log when the power goes. */
+static int sync_recovered(const struct log *log)
+{
+    for (uint64_t number = log->start.value / log->segment_bytes;
+         number <= log->end.value / log->segment_bytes; number++) {
+        TRY(sync_segment(log, number));
+    }
+    return 0;
+}
+
 int log_open(const struct log_options *options, struct log **ret_log)
 {
     TRY(options_check(options));
@@ -82,6 +107,9 @@ int log_open(const struct log_options *options, struct log **ret_log)
     if (err == 0) {
         err = check_epoch(log, epoch);
     }
+    if (err == 0) {
+        err = sync_recovered(log);
+    }
     if (err != 0) {
         segments_deinit(&log->segments);
         mem_free(log);
@@ -94,30 +122,6 @@ int log_open(const struct log_options *options, struct log **ret_log)
 }
 
 /* ---- beginning ---- */
-
-static int sync_segment(const struct log *log, uint64_t number)
-{
-    char path[SEGMENT_PATH_BYTES];
-    segment_path(&log->segments, number, path);
-    int fd = file_open(path, O_RDWR, 0);
-    if (fd == -ENOENT) {
-        return 0; /* the stream ends at its first byte */
-    }
-    TRY(fd);
-    int err = file_sync_data(fd);
-    IGNORE(file_close(fd), "synced");
-    return err;
-}
-
-/* What was read may so far only be in the page cache, from a process that was killed. */
-static int sync_recovered(const struct log *log)
-{
-    for (uint64_t number = log->start.value / log->segment_bytes;
-         number <= log->end.value / log->segment_bytes; number++) {
-        TRY(sync_segment(log, number));
-    }
-    return 0;
-}
 
 static int write_open_frame(struct log *log, uint64_t lsn)
 {
@@ -162,7 +166,6 @@ int log_begin(struct log *log)
 {
     ASSERT(!log->begun);
     uint64_t number = div_ceil(log->end.value, log->segment_bytes);
-    TRY(sync_recovered(log));
     TRY(segments_begin(&log->segments, number));
     TRY(segments_prepare(&log->segments, log->start.value / log->segment_bytes));
     set_end(log, number * log->segment_bytes);

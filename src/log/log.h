@@ -70,8 +70,8 @@ struct log_options {
 };
 
 /* Start-up, main thread, may block. Finds and checks the stream; ERR_CORRUPT for damage, having
- * logged file and offset; a missing needed segment is damage too. Nothing is written yet. The log's
- * end is log_reserved(). */
+ * logged file and offset; a missing needed segment is damage too. What was found is synced, since
+ * replay builds on it; nothing is written yet. The log's end is log_reserved(). */
 NODISCARD int log_open(const struct log_options *options, struct log **ret_log);
 
 /* Prepares segments and writes the OPEN frame: after recovery has replayed. Main thread, may block.

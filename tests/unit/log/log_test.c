@@ -63,6 +63,34 @@ Test(log, opening_writes_nothing)
     world_deinit(&world);
 }
 
+/* A process that was killed leaves what it wrote in the page cache. */
+static void write_segments_unsynced(struct world *world, uint32_t segments)
+{
+    world_init(world, 1);
+    world_start(world);
+    for (uint32_t i = 0; log_reserved(world->log).value < segments * WORLD_SEGMENT_BYTES; i++) {
+        (void)world_append(world, 0, i, 100000);
+        world_housekeep(world);
+    }
+    world_stop(world, false);
+}
+
+Test(log, what_is_found_is_synced_before_it_is_handed_out)
+{
+    enum { SEGMENTS = 3 };
+    struct world world;
+    write_segments_unsynced(&world, SEGMENTS - 1);
+    for (uint64_t n = 1; n <= SEGMENTS; n++) {
+        disk_fail(DISK_SYNC, n, -EIO, false);
+        cr_assert_eq(open_with(&world), -EIO, "sync %llu", (unsigned long long)n);
+    }
+    disk_fail(DISK_SYNC, SEGMENTS + 1, -EIO, false);
+    cr_assert_eq(open_with(&world), 0);
+    cr_assert(!disk_has_failed());
+    disk_fail(0, 0, 0, false);
+    world_deinit(&world);
+}
+
 Test(log, another_number_of_shards_reads_the_same_records)
 {
     struct world world;
