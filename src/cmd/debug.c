@@ -128,7 +128,9 @@ static co_fn int debug_check(struct shard *there, void *argument)
         memset(&report, 0, sizeof(report));
         int err = partition_verify(partition, &report);
         if (err < 0) {
-            memcpy(check->error, report.error, sizeof(check->error));
+            const char *where = err == ERR_CORRUPT ? "; the log has file and offset" : "";
+            snprintf(check->error, sizeof(check->error), "partition %u: %.200s%s", i, report.error,
+                     where);
             return err;
         }
     }

@@ -102,16 +102,17 @@ void keyspace_destroy(struct keyspace *keyspace)
     mem_free(keyspace);
 }
 
-co_fn void keyspace_close(struct keyspace *keyspace)
+co_fn bool keyspace_close(struct keyspace *keyspace)
 {
     ASSERT(!keyspace->background);
+    bool closed = true;
     while (keyspace->fetchers > 0) {
         co_event_wait(&keyspace->ended);
     }
     for (uint32_t i = 0; i < keyspace->shelf_count; i++) {
         struct shelf *shelf = &keyspace->shelves[i];
         if (shelf->partition != NULL) {
-            partition_close(shelf->partition);
+            closed = partition_close(shelf->partition) && closed;
             shelf->partition = NULL;
         }
     }
@@ -119,6 +120,7 @@ co_fn void keyspace_close(struct keyspace *keyspace)
     while (keyspace->ready_sent) {
         co_yield ();
     }
+    return closed;
 }
 
 void keyspace_set_options(struct keyspace *keyspace, const struct keyspace_options *options)

@@ -52,8 +52,8 @@ NODISCARD int keyspace_create(struct shard *shard, struct store *store, struct l
  * `spaces` are the superblock's. Suspends. */
 NODISCARD co_fn int keyspace_open(struct keyspace *keyspace, const uint32_t *spaces,
                                   uint32_t space_next, bool create);
-/* Closes the partitions; does not checkpoint. Suspends. */
-co_fn void keyspace_close(struct keyspace *keyspace);
+/* Closes the partitions; does not checkpoint. Whether all were closed in order. Suspends. */
+co_fn bool keyspace_close(struct keyspace *keyspace);
 void keyspace_destroy(struct keyspace *keyspace);
 void keyspace_set_options(struct keyspace *keyspace, const struct keyspace_options *options);
 

@@ -27,6 +27,7 @@ struct engine {
     struct engine_options options;
     int lock_fd;
     bool fresh; /* the first opening has not been completed */
+    bool ended; /* the last one has been closed in order */
     bool direct;
     struct super super;
     struct log *log;
@@ -121,6 +122,7 @@ static int engine_read_super(struct engine *engine)
     for (; super->databases < options->databases; super->databases++) {
         super->spaces[super->databases] = super->space_next++;
     }
+    engine->ended = super->clean && !engine->fresh;
     super->epoch++;
     super->clean = false;
     return 0;
@@ -187,6 +189,7 @@ static struct store_options engine_store_options(struct engine *engine)
         .reads_in_flight = ENGINE_READS_IN_FLIGHT,
         .write_bytes = ENGINE_WRITE_BYTES,
         .manifest_bytes_min = ENGINE_MANIFEST_BYTES_MIN,
+        .ended = engine->ended,
         .dispose = gc_dispose,
         .context = engine->gc,
         .on_failure = engine_fail,
@@ -203,7 +206,7 @@ static void engine_publish_low(struct shard *shard, struct shard_timer *timer)
 static co_fn void engine_shard_destroy(struct engine_shard *here)
 {
     if (here->keyspace != NULL) {
-        keyspace_close(here->keyspace);
+        here->closed = keyspace_close(here->keyspace);
         keyspace_destroy(here->keyspace);
     }
     if (here->writer != NULL) {
@@ -406,8 +409,9 @@ static int engine_shard_spaces(struct shard *shard, void *argument)
     return 0;
 }
 
-/* Everything below `end` is in the trees and durable: the next start has nothing to replay. So the
- * map of spaces that stands in the superblock must be the last one, too. */
+/* Everything below `end` is in the trees and durable: the next start has nothing to replay, and
+ * expects each manifest to end with its closing record. So the map of spaces that stands in the
+ * superblock must be the last one, too. */
 static void engine_mark_clean(struct engine *engine, struct lsn end)
 {
     struct super *super = &engine->super;
@@ -420,6 +424,15 @@ static void engine_mark_clean(struct engine *engine, struct lsn end)
         LOGGER_WARNING("can't write the superblock: %s; the next start replays the log",
                        error_text(err));
     }
+}
+
+static bool engine_is_closed(const struct engine *engine)
+{
+    bool closed = true;
+    for (uint32_t i = 0; i < engine->options.shards; i++) {
+        closed = closed && engine->shard_states[i].closed;
+    }
+    return closed;
 }
 
 void engine_close(struct engine *engine, bool save, shard_stop_fn *before, void *argument)
@@ -444,7 +457,7 @@ void engine_close(struct engine *engine, bool save, shard_stop_fn *before, void 
     shard_set_stop(engine->shards, engine_shard_stop, NULL);
     struct lsn end = log_reserved(engine->log);
     int closed = log_close(engine->log, true);
-    if (err == 0 && closed == 0) {
+    if (err == 0 && closed == 0 && engine_is_closed(engine)) {
         engine_mark_clean(engine, end);
     }
     engine->log = NULL;

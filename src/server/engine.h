@@ -53,7 +53,8 @@ struct engine_shard {
     struct store *store;
     struct log_writer *writer;
     struct keyspace *keyspace;
-    int error; /* of the start */
+    int error;   /* of the start */
+    bool closed; /* at the end: each partition, in order */
     struct shard_timer low_timer;
     _Atomic uint64_t low_lsn; /* published for the gc thread */
 };

@@ -261,6 +261,10 @@ co_fn static int open_manifest(struct partition *partition, const struct partiti
     partition->manifest.number_next = dir->manifest_any + 1;
     if (dir->manifest != 0) {
         TRY(manifest_load(&partition->manifest, dir->manifest, state));
+        if (partition->store->options.ended && !partition->manifest.closed) {
+            return err_corrupt(manifest_path(&partition->manifest), partition->manifest.end,
+                               "the closing record it ended with is gone or damaged");
+        }
     } else if (create && dir->data_count == 0) {
         TRY(manifest_rotate(&partition->manifest, state));
     } else {
@@ -283,7 +287,10 @@ co_fn static int open_state(struct partition *partition, bool create)
     if (err == -ENOENT) {
         return err_corrupt(partition->dir, 0, "the partition's directory is missing");
     }
-    TRY(err);
+    if (err < 0) {
+        LOGGER_WARNING("can't read the directory %s: %s", partition->dir, error_text(err));
+        return err;
+    }
     struct manifest_state state = {.mapper = partition->mapper, .files = &partition->files};
     err = open_manifest(partition, &dir, create, &state);
     if (err == 0) {
@@ -362,7 +369,7 @@ static bool partition_is_read(const struct partition *partition)
            list_first(&partition->snapshots.held) != &version->snapshot.node;
 }
 
-co_fn void partition_close(struct partition *partition)
+co_fn bool partition_close(struct partition *partition)
 {
     co_mutex_lock(&partition->committing);
     while (partition_is_read(partition)) {
@@ -373,7 +380,9 @@ co_fn void partition_close(struct partition *partition)
     if (partition->manifest.sync_failed && !partition->failed) {
         partition_fail(partition, -EIO);
     }
+    bool closed = partition->manifest.closed && !partition->failed;
     co_mutex_unlock(&partition->committing);
     list_remove(&partition->node);
     partition_destroy(partition);
+    return closed;
 }

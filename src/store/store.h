@@ -48,6 +48,7 @@ struct store_options {
     uint32_t write_bytes;        /* of one background write, at most 256 KiB */
     uint64_t manifest_bytes_min; /* a manifest log is rewritten when it outgrows max(this, 2x its
                                     snapshot) */
+    bool ended;                  /* in order: each manifest must end with its closing record */
     /* Hands over a file that nothing needs any longer (path is copied by the receiver). */
     void (*dispose)(void *context, const char *path);
     void *context;
@@ -65,8 +66,9 @@ void store_set_cache_bytes(struct store *store, uint64_t bytes);
  * Suspends. */
 NODISCARD co_fn int partition_open(struct store *store, uint32_t number, bool create,
                                    struct partition **ret_partition);
-/* Waits for readers and a commit in progress. Suspends. */
-co_fn void partition_close(struct partition *partition);
+/* Waits for readers and a commit in progress. Whether its manifest ends with a closing record now.
+ * Suspends. */
+co_fn bool partition_close(struct partition *partition);
 
 uint32_t partition_number(const struct partition *partition);
 /* Everything with an LSN below this is in the trees. 0 for a fresh partition. */

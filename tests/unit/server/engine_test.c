@@ -158,6 +158,76 @@ Test(engine, a_missing_manifest_is_refused)
     cr_expect_lt(engine_open(&options, &engine), 0);
 }
 
+/* Of the first partition: without its last page, which is the closing record. */
+static void cut_manifest(void)
+{
+    char command[128];
+    (void)snprintf(command, sizeof(command), "truncate -s -4096 %s/p0000/manifest-1.man", folder);
+    cr_assert_eq(system(command), 0);
+}
+
+Test(engine, a_manifest_that_was_cut_after_an_orderly_end_is_refused)
+{
+    struct engine *engine = open_engine();
+    fill(engine, 100);
+    engine_close(engine, true, NULL, NULL);
+    options.shards = 3; /* and with more databases: neither has a say in it */
+    options.databases = 20;
+    engine = open_engine();
+    engine_close(engine, true, NULL, NULL);
+    cut_manifest();
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_expect_eq(engine_open(&options, &engine), ERR_CORRUPT);
+    }
+}
+
+Test(engine, a_manifest_that_was_cut_after_another_end_is_made_up_for_by_the_log)
+{
+    struct engine *engine = open_engine();
+    fill(engine, 100);
+    engine_close(engine, false, NULL, NULL);
+    cut_manifest();
+    engine = open_engine();
+    cr_expect_eq(count_keys(engine), 100);
+    engine_close(engine, true, NULL, NULL);
+    engine = open_engine();
+    cr_expect_eq(count_keys(engine), 100);
+    engine_close(engine, true, NULL, NULL);
+}
+
+static int drop_spaces_there(struct shard *there, void *argument)
+{
+    struct keyspace *keyspace = engine_shard_of(there)->keyspace;
+    uint32_t spaces[16];
+    uint32_t next = keyspace_space_next(keyspace);
+    for (uint32_t i = 0; i < 16; i++) {
+        spaces[i] = next + i;
+    }
+    (void)argument;
+    keyspace_adopt_spaces(keyspace, spaces, next + 16);
+    if (shard_id(there) == 0) {
+        keyspace_log_spaces(keyspace, spaces, next + 16);
+    }
+    return 0;
+}
+
+Test(engine, a_store_that_was_emptied_ends_in_order)
+{
+    struct engine *engine = open_engine();
+    fill(engine, 100);
+    engine_close(engine, true, NULL, NULL);
+    engine = open_engine();
+    each(engine, drop_spaces_there, NULL);
+    engine_close(engine, true, NULL, NULL);
+    engine = open_engine();
+    cr_expect_eq(count_keys(engine), 0);
+    fill(engine, 10);
+    engine_close(engine, true, NULL, NULL);
+    engine = open_engine();
+    cr_expect_eq(count_keys(engine), 10);
+    engine_close(engine, true, NULL, NULL);
+}
+
 Test(engine, databases_can_be_added)
 {
     options.databases = 2;

@@ -334,6 +334,139 @@ Test(partition, closing_waits_for_readers)
     world_test(body_close_waits);
 }
 
+static int body_close_result(struct shard *shard, void *argument)
+{
+    (void)shard;
+    struct world *world = argument;
+    for (uint32_t i = 0; i < 2; i++) { /* with a new closing record, and with the old one */
+        MUST(partition_close(world->partition));
+        world->partition = NULL;
+        MUST_BE(world_try_open(world, false), 0);
+    }
+    lines_catch();
+    MUST_BE(world_put(world, "a", "1"), 0);
+    world_break(world, (struct fault){.kinds = 1u << IO_WRITE, .nth = 1, .error = -ENOSPC});
+    MUST(!partition_close(world->partition));
+    world->partition = NULL;
+    MUST_BE(world->fault.failed, 1);
+    world_heal(world);
+    MUST(lines_have("no closing record"));
+    MUST_BE(world->failures, 0);
+    MUST_BE(world_try_open(world, false), 0);
+    MUST(world_holds(world, "a", "1"));
+    world_break(world, (struct fault){.kinds = 1u << IO_SYNC_DATA, .nth = 1, .error = -EIO});
+    MUST_BE(world_put(world, "b", "2"), -EIO);
+    world_heal(world);
+    MUST_BE(world->failures, 1);
+    MUST(!partition_close(world->partition));
+    world->partition = NULL;
+    return 0;
+}
+
+Test(partition, closing_tells_whether_the_manifest_ends_with_a_closing_record)
+{
+    world_test(body_close_result);
+}
+
+/* ---- after an orderly end ---- */
+
+/* Takes the last `bytes` bytes from the manifest, or flips a bit of the first of them. */
+static void damage_end(const struct world *world, size_t count, bool flip)
+{
+    char path[WORLD_PATH_BYTES * 2];
+    size_t bytes;
+    world_path(world, "manifest-1.man", path);
+    uint8_t *data = file_load(path, &bytes);
+    MUST(count < bytes);
+    data[bytes - count] ^= flip;
+    file_save(path, data, flip ? bytes : bytes - count);
+    free(data);
+}
+
+/* Snapshot, a commit, and a closing record, each of one page. */
+static int body_make_closed(struct shard *shard, void *argument)
+{
+    (void)shard;
+    struct world *world = argument;
+    MUST_BE(world_try_open(world, true), 0);
+    MUST_BE(world_put(world, "a", "1"), 0);
+    world_close(world);
+    return 0;
+}
+
+static int body_open_whole(struct shard *shard, void *argument)
+{
+    (void)shard;
+    struct world *world = argument;
+    MUST_BE(world_try_open(world, false), 0);
+    MUST(world_holds(world, "a", "1"));
+    world_close(world);
+    return 0;
+}
+
+static int body_open_refused(struct shard *shard, void *argument)
+{
+    (void)shard;
+    struct world *world = argument;
+    lines_catch();
+    MUST_BE(world_try_open(world, false), ERR_CORRUPT);
+    MUST(lines_have("manifest-1.man at offset 8192") && lines_have("closing record"));
+    return 0;
+}
+
+static int body_open_cut(struct shard *shard, void *argument)
+{
+    (void)shard;
+    struct world *world = argument;
+    lines_catch();
+    MUST_BE(world_try_open(world, false), ERR_CORRUPT);
+    MUST(lines_have("manifest-1.man at offset 4096") && lines_have("closing record"));
+    return 0;
+}
+
+static void start_again(struct world *world, bool ended)
+{
+    world_stop(world);
+    world->options.ended = ended;
+    world_start(world);
+}
+
+static void test_closed(size_t count, bool flip, shard_call_fn *after_order)
+{
+    struct world *world = malloc(sizeof(*world));
+    world_init(world);
+    world->options.ended = true; /* a partition that is new has no such record yet */
+    world_start(world);
+    world_run(world, body_make_closed, world);
+    world_run(world, body_open_whole, world);
+    damage_end(world, count, flip);
+    world_run(world, after_order, world);
+    start_again(world, false);
+    if (count <= 4096) { /* without the promise it is like an append that was not finished */
+        world_run(world, body_open_whole, world);
+    }
+    world_stop(world);
+    world_deinit(world);
+    free(world);
+}
+
+Test(partition, one_that_lost_its_closing_record_after_an_orderly_end_is_refused)
+{
+    test_closed(4096, false, body_open_refused);
+}
+
+Test(partition, one_whose_closing_record_is_damaged_after_an_orderly_end_is_refused)
+{
+    test_closed(4096, true, body_open_refused);
+    test_closed(4096 - 20, true, body_open_refused);
+}
+
+Test(partition, one_that_lost_its_last_commit_after_an_orderly_end_is_refused)
+{
+    test_closed(8192, false, body_open_cut);
+    test_closed(8192 - 1, false, body_open_cut);
+}
+
 /* ---- spaces ---- */
 
 static void count_space(void *context, uint32_t space, uint64_t count)
