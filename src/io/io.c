@@ -1,8 +1,10 @@
 #include "io/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +17,23 @@ enum {
     SOCKETS_COUNT_MIN = 64, /* first size of the table of sockets */
     NS_PER_MS = 1000000,
 };
+
+/* ---- the spare descriptor ---- */
+
+static void spare_open(struct io *io)
+{
+    if (io->spare_fd < 0) {
+        io->spare_fd = eventfd(0, EFD_CLOEXEC);
+    }
+}
+
+static void spare_close(struct io *io)
+{
+    if (io->spare_fd >= 0) {
+        (void)close(io->spare_fd);
+        io->spare_fd = -1;
+    }
+}
 
 /* ---- creation ---- */
 
@@ -76,7 +95,7 @@ void io_destroy(struct io *io)
 
 void io_init_body(struct io *io, const struct io_vtable *vtable, const struct io_options *options)
 {
-    *io = (struct io){.vtable = vtable, .options = *options};
+    *io = (struct io){.vtable = vtable, .options = *options, .spare_fd = -1};
     list_init(&io->ready);
     list_init(&io->closed);
     list_init(&io->accepts);
@@ -90,6 +109,7 @@ void io_deinit_body(struct io *io)
     while ((node = list_pop_front(&io->accepts)) != NULL) {
         mem_free(container_of(node, struct io_accept, node));
     }
+    spare_close(io);
     mem_free(io->sockets);
 }
 
@@ -297,6 +317,17 @@ int64_t io_send_now(struct io *io, int fd, const void *data, size_t bytes)
 
 /* ---- the kernel's socket calls ---- */
 
+int io_system_accept_now(int fd)
+{
+    /* A ring's listener is in blocking mode, and whoever is waiting may go before we come. */
+    int flags = fcntl(fd, F_GETFL);
+    (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int result = accepted < 0 ? -errno : accepted;
+    (void)fcntl(fd, F_SETFL, flags);
+    return result;
+}
+
 int64_t io_system_send_now(int fd, const void *data, size_t bytes)
 {
     ssize_t sent = send(fd, data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -325,6 +356,7 @@ void io_listen_start(struct io *io, struct io_listener *listener, int fd, io_acc
     *accept = (struct io_accept){.fd = fd, .listener = listener};
     *listener = (struct io_listener){.fd = fd, .on_accept = on_accept, .accept = accept};
     list_push_back(&io->accepts, &accept->node);
+    spare_open(io);
     io->vtable->accept_arm(io, accept);
     io->accepts_waiting |= !accept->armed;
 }
@@ -339,6 +371,28 @@ void io_listen_stop(struct io *io, struct io_listener *listener)
     if (accept->armed) {
         io->vtable->accept_cancel(io, accept);
     }
+}
+
+uint32_t io_listen_refuse(struct io *io, struct io_listener *listener, const void *text,
+                          size_t bytes)
+{
+    uint32_t refused = 0;
+    /* Also if somebody else has got hold of the spare one before: maybe there is another again. */
+    spare_close(io);
+    while (refused < IO_REFUSALS_MAX) {
+        int fd = io->vtable->accept_now(listener->fd);
+        if (fd == -EINTR || fd == -ECONNABORTED) {
+            continue;
+        }
+        if (fd < 0) {
+            break;
+        }
+        IGNORE(io_send_now(io, fd, text, bytes), "refused whether it hears why or not");
+        io->vtable->close(fd);
+        refused++;
+    }
+    spare_open(io);
+    return refused;
 }
 
 int io_accepted(struct io *io, struct io_accept *accept, int fd)

@@ -81,6 +81,8 @@ enum {
     IO_FILE_THREADS_MAX = 256,
 };
 
+enum { IO_REFUSALS_MAX = 64 /* by one io_listen_refuse */ };
+
 struct io_options {
     enum io_backend backend;
     uint32_t ops_max;           /* disk operations in flight; more wait inside */
@@ -113,6 +115,12 @@ void io_submit(struct io *io, struct io_op *op);
 
 /* Receives connections on a listening socket (see io/socket.h) until io_listen_stop. */
 void io_listen_start(struct io *io, struct io_listener *listener, int fd, io_accept_fn *on_accept);
+
+/* For an on_accept that was told -EMFILE or -ENFILE: accepts those who wait, one after the other,
+ * with the descriptor that the io keeps back for this, sends each of them `text` and closes it
+ * again. Returns how many, at most IO_REFUSALS_MAX; those left are for the next error. */
+uint32_t io_listen_refuse(struct io *io, struct io_listener *listener, const void *text,
+                          size_t bytes);
 
 /* No callback after it returns. The fd stays the caller's to close. */
 void io_listen_stop(struct io *io, struct io_listener *listener);

@@ -52,7 +52,9 @@ struct io_vtable {
     void (*recv_cancel)(struct io *io, struct io_socket *socket);
     /* The socket goes: the body forgets what it remembers about it. Not armed, no send. */
     void (*socket_forget)(struct io *io, struct io_socket *socket);
-    /* The socket calls that io.c makes at once; io_system_x are the kernel's. */
+    /* The socket calls that io.c makes at once; io_system_x are the kernel's. accept_now doesn't
+       wait: the new connection or -errno. */
+    int (*accept_now)(int fd);
     int64_t (*send_now)(int fd, const void *data, size_t bytes);
     void (*shutdown)(int fd);
     void (*close)(int fd);
@@ -69,6 +71,7 @@ struct io {
     uint32_t pending;           /* operations, and sockets that close */
     bool polling;               /* inside io_poll */
     bool accepts_waiting;       /* some accept is stopped or not armed */
+    int spare_fd;               /* given up to refuse a client when there is no other; or -1 */
     struct list ready;          /* operations whose `done` is due */
     struct list closed;         /* sockets whose on_closed is due */
     struct list accepts;        /* all struct io_accept, owned */
@@ -102,6 +105,7 @@ int io_received(struct io *io, struct io_socket *socket, const uint8_t *data, in
 void io_recv_disarmed(struct io *io, struct io_socket *socket);
 
 /* The kernel's, for bodies that run on it. */
+int io_system_accept_now(int fd);
 int64_t io_system_send_now(int fd, const void *data, size_t bytes);
 void io_system_shutdown(int fd);
 void io_system_close(int fd);

@@ -429,6 +429,7 @@ static const struct io_vtable posix_vtable = {
     .recv_arm = posix_recv_arm,
     .recv_cancel = posix_recv_cancel,
     .socket_forget = posix_socket_forget,
+    .accept_now = io_system_accept_now,
     .send_now = io_system_send_now,
     .shutdown = io_system_shutdown,
     .close = io_system_close,

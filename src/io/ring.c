@@ -378,6 +378,7 @@ static const struct io_vtable ring_vtable = {
     .recv_arm = ring_recv_arm,
     .recv_cancel = ring_recv_cancel,
     .socket_forget = ring_socket_forget,
+    .accept_now = io_system_accept_now,
     .send_now = io_system_send_now,
     .shutdown = io_system_shutdown,
     .close = io_system_close,

@@ -1,9 +1,12 @@
 /* Accepting: listeners of a net, the limit on clients, and a bound on how many connections one pass
  * opens. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/logger.h"
 #include "net/net_impl.h"
+
+enum { ACCEPT_LOG_NS = 1000000000 };
 
 static const char refusal[] = "-ERR max number of clients reached\r\n";
 
@@ -44,16 +47,40 @@ bool listener_open_accepted(struct net *net)
     return net->accepted_count > 0;
 }
 
+/* Out of descriptors: those who wait are refused instead of being left to wait. While that goes on
+ * there is an error for every pause of the io, and one line a second. */
+static void listener_on_error(struct net_listener *listener, int error)
+{
+    struct net *net = listener->net;
+    uint32_t refused = 0;
+    if (error == -EMFILE || error == -ENFILE) {
+        refused = io_listen_refuse(net->io, &listener->io, refusal, sizeof(refusal) - 1);
+    }
+    net->stats.accept_errors++;
+    net->stats.connections_received += refused;
+    net->stats.connections_rejected += refused;
+    int64_t now_ns = shard_mono_ns(net->shard);
+    if (now_ns >= net->accept_silent_until_ns) {
+        net->accept_silent_until_ns = now_ns + ACCEPT_LOG_NS;
+        LOGGER_WARNING("Error accepting a client connection: %s", error_text(error));
+    }
+}
+
 static void listener_on_accept(struct io_listener *io_listener, int fd)
 {
     struct net_listener *listener = container_of(io_listener, struct net_listener, io);
     struct net *net = listener->net;
     if (fd < 0) {
-        LOGGER_WARNING("Error accepting a client connection: %s", error_text(fd));
+        listener_on_error(listener, fd);
         return;
     }
     if (net->accepted_count == NET_ACCEPT_QUEUE_MAX) {
         listener_open(net, accepted_pop(net));
+    }
+    if (fd >= net->limits.descriptors_max) {
+        net->stats.connections_received++;
+        listener_refuse(net, fd);
+        return;
     }
     uint32_t last = (net->accepted_first + net->accepted_count) % NET_ACCEPT_QUEUE_MAX;
     net->accepted[last] = (struct net_accepted){.fd = fd, .is_unix = listener->is_unix};

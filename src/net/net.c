@@ -1,5 +1,6 @@
 #include "net/net.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 
 #include "base/mem.h"
@@ -77,6 +78,7 @@ struct net_limits net_limits_default(void)
         .keepalive_s = 300,
         .request_timeout_s = 60,
         .auth_timeout_s = 10,
+        .descriptors_max = INT_MAX,
     };
 }
 

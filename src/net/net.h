@@ -76,6 +76,7 @@ struct net_limits {
     uint32_t keepalive_s;       /* tcp-keepalive */
     uint32_t request_timeout_s; /* a half-received command must go on within; 0: never */
     uint32_t auth_timeout_s;    /* unauthenticated for longer: closed; 0: never */
+    int descriptors_max;        /* connections have lower ones: the rest is for files */
 };
 struct net_limits net_limits_default(void);
 
@@ -141,6 +142,7 @@ void conn_info(const struct conn *conn, struct conn_info *ret_info);
 
 struct net_stats {
     uint64_t connections_received, connections_rejected, protocol_errors, output_limit_closes;
+    uint64_t accept_errors;
     uint64_t input_bytes, output_bytes;
     uint32_t connections;
 };

@@ -80,6 +80,7 @@ struct net {
     uint32_t listeners_count;
     struct net_accepted accepted[NET_ACCEPT_QUEUE_MAX]; /* a ring */
     uint32_t accepted_first, accepted_count;
+    int64_t accept_silent_until_ns; /* no log line about accept's errors before */
 
     uint32_t epoch, epoch_active, epoch_active_before;
     uint32_t hint_told;

@@ -39,6 +39,7 @@ static void add_net(struct net_stats *to, const struct net_stats *from)
 {
     to->connections_received += from->connections_received;
     to->connections_rejected += from->connections_rejected;
+    to->accept_errors += from->accept_errors;
     to->protocol_errors += from->protocol_errors;
     to->output_limit_closes += from->output_limit_closes;
     to->input_bytes += from->input_bytes;

@@ -204,6 +204,7 @@ static int write_stats(const struct info *info, struct buffer *text)
     PUT(text, "instantaneous_input_kbps:%.2f\r\n", (double)info->input_per_s / 1024);
     PUT(text, "instantaneous_output_kbps:%.2f\r\n", (double)info->output_per_s / 1024);
     PUT(text, "rejected_connections:%llu\r\n", (ull)info->net.connections_rejected);
+    PUT(text, "accept_errors:%llu\r\n", (ull)info->net.accept_errors);
     PUT(text, "sync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\n");
     PUT(text, "expired_keys:%llu\r\n", (ull)info->keyspace.expired);
     PUT(text, "evicted_keys:0\r\nevicted_clients:0\r\n");

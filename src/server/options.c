@@ -1,13 +1,20 @@
 #include "server/options.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "base/thread.h"
 
-enum { OUTPUT_PAUSE_BYTES = 32 << 20, BULK_BYTES_ABOVE_LIMIT = 1 << 20 };
+enum {
+    OUTPUT_PAUSE_BYTES = 32 << 20,
+    BULK_BYTES_ABOVE_LIMIT = 1 << 20,
+    FILES_PER_SHARD = 1024,
+    FILES_FIXED = 64,
+};
 
 uint64_t options_memory_bytes(const struct config *config)
 {
@@ -19,6 +26,23 @@ uint32_t options_shards(const struct config *config)
 {
     uint64_t configured = (uint64_t)config_number(config, DIRECTIVE_SHARDS);
     return (uint32_t)min_u64(configured > 0 ? configured : thread_count_online(), SHARDS_MAX);
+}
+
+uint64_t options_files(const struct config *config)
+{
+    return FILES_FIXED + (uint64_t)FILES_PER_SHARD * options_shards(config);
+}
+
+/* Connections leave descriptors to the store, which could not go on without, or a quarter of
+ * them if there are few. */
+static int descriptors_max(const struct config *config)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX) {
+        return INT_MAX;
+    }
+    uint64_t all = limit.rlim_cur;
+    return (int)(all - min_u64(options_files(config), all / 4));
 }
 
 static enum log_sync_mode sync_mode(const struct config *config)
@@ -62,6 +86,7 @@ struct net_limits options_net(const struct config *config)
     limits.output_pause_bytes = OUTPUT_PAUSE_BYTES;
     limits.idle_timeout_s = (uint32_t)config_number(config, DIRECTIVE_TIMEOUT);
     limits.keepalive_s = (uint32_t)config_number(config, DIRECTIVE_TCP_KEEPALIVE);
+    limits.descriptors_max = descriptors_max(config);
     return limits;
 }
 

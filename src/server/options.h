@@ -15,6 +15,9 @@ uint64_t options_memory_bytes(const struct config *config);
 /* Threads that serve: as configured, or one for each CPU. */
 uint32_t options_shards(const struct config *config);
 
+/* Descriptors that the store may need: data files, rings, segments of the log. */
+uint64_t options_files(const struct config *config);
+
 /* `dir` is borrowed from the config. */
 struct engine_options options_engine(const struct config *config);
 struct net_limits options_net(const struct config *config);

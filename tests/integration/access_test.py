@@ -95,4 +95,59 @@ def test_maxclients(program, folder):
             client.close()
 
 
+def test_clients_are_refused_and_others_served_when_descriptors_run_out(program, folder):
+    for backend in ('uring', 'posix'):
+        with Limited(program, folder, '--io-backend', backend) as server:
+            first = server.client()
+            check_equal(first('set', 'a', backend), 'OK')
+            check_equal(first('config', 'set', 'maxclients', '10000'), 'OK')
+            clients = []
+            refusal = None
+            while refusal is None:
+                client = server.client()
+                refusal = refusal_of(client)
+                clients.append(client)
+            check_equal(refusal, b'-ERR max number of clients reached\r\n')
+            for _ in range(100):
+                with server.client() as refused:
+                    check_equal(refusal_of(refused), b'-ERR max number of clients reached\r\n')
+            check_equal(clients[0].text('get', 'a'), backend)
+            stats = first.info('stats')
+            check_equal(int(stats['rejected_connections']) >= 101, True)
+            check_equal(first('save'), 'OK')
+            for client in clients:
+                client.close()
+            with served_client(server) as client:
+                check_equal(client.text('get', 'a'), backend)
+            first.close()
+            check_equal(server.stop(), 0)
+
+
+class Limited(Server):
+    """A server that may have 128 files open."""
+
+    def __init__(self, program, folder, *arguments):
+        super().__init__('/bin/sh', folder, '-c', 'ulimit -n 128; exec "$0" "$@"', program,
+                         *arguments)
+
+
+def refusal_of(client):
+    """What a client is told instead of the answer to PING; None if it is served."""
+    try:
+        client.send('ping')
+        line = client.socket.recv(100)
+    except ConnectionError:
+        return b'-ERR max number of clients reached\r\n'
+    return None if line == b'+PONG\r\n' else line
+
+
+def served_client(server):
+    """The server hears of clients that have gone when it comes to them."""
+    while True:
+        client = server.client()
+        if refusal_of(client) is None:
+            return client
+        client.close()
+
+
 harness.main(globals())

@@ -271,6 +271,64 @@ Test(net, listener_goes_on_when_descriptors_are_back)
     close(listen_fd);
 }
 
+static void refuse_on_error(struct io_listener *listener, int fd)
+{
+    if (fd == -EMFILE) {
+        accept_error = fd;
+        accepted_count += io_listen_refuse(io, listener, "full", 4);
+    } else {
+        accepted_fds[0] = fd;
+    }
+}
+
+static void expect_refused(int client)
+{
+    char text[8];
+    cr_assert_eq(recv(client, text, sizeof(text), MSG_WAITALL), 4);
+    cr_assert_eq(memcmp(text, "full", 4), 0);
+    close(client);
+}
+
+Test(net, listener_refuses_with_the_descriptor_kept_for_that_and_goes_on_when_others_are_back)
+{
+    struct io_listener listener = {0};
+    struct rlimit limit;
+    int clients[IO_REFUSALS_MAX + 1];
+    listen_open();
+    io_listen_start(io, &listener, listen_fd, refuse_on_error);
+    for (uint32_t i = 0; i < IO_REFUSALS_MAX + 1; i++) {
+        clients[i] = client_connect();
+    }
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    rlim_t usual = limit.rlim_cur;
+    limit.rlim_cur = (rlim_t)clients[0]; /* all below are taken */
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    /* The limit of the moment in which the accept is started holds. */
+    io_listen_stop(io, &listener);
+    while (fixture_poll_now(io) > 0) {
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        accepted_count = 0;
+        io_listen_start(io, &listener, listen_fd, refuse_on_error);
+        POLL_UNTIL(io, accepted_count > 0);
+        cr_assert_eq(accept_error, -EMFILE);
+        cr_assert_eq(accepted_count, i == 0 ? IO_REFUSALS_MAX : 1);
+        io_listen_stop(io, &listener);
+    }
+    for (uint32_t i = 0; i < IO_REFUSALS_MAX + 1; i++) {
+        expect_refused(clients[i]);
+    }
+    limit.rlim_cur = usual;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    io_listen_start(io, &listener, listen_fd, refuse_on_error);
+    int late = client_connect();
+    POLL_UNTIL(io, accepted_fds[0] > 0);
+    io_listen_stop(io, &listener);
+    close(accepted_fds[0]);
+    close(late);
+    close(listen_fd);
+}
+
 /* ---- echo ---- */
 
 enum { ECHO_CLIENTS = 200, ECHO_ROUNDS = 50, ECHO_BYTES = 100 };

@@ -1,7 +1,9 @@
 #include <criterion/criterion.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -173,6 +175,87 @@ Test(listener, listens_on_sixteen_sockets_at_most)
     cr_assert_eq(toy_call(&toy, fill_listeners, &err), 16);
     cr_assert_eq(err, ERR_LIMIT);
     toy_stop(&toy);
+}
+
+Test(listener, leaves_the_upper_descriptors_to_files)
+{
+    TOY_EACH(backend)
+    {
+        struct toy toy;
+        toy_init(&toy, backend);
+        /* The toy's threads and the test share the table: what is free now, is taken in turn. */
+        int first = dup(0);
+        close(first);
+        toy.limits.descriptors_max = first + 40;
+        toy_start(&toy);
+        int fds[40];
+        int served = 0;
+        for (; served < 40; served++) {
+            char text[64];
+            fds[served] = client_open(&toy);
+            client_send(fds[served], "PING\r\n");
+            if (recv(fds[served], text, sizeof(text), 0) < 7 || text[0] != '+') {
+                break;
+            }
+        }
+        cr_assert_gt(served, 0);
+        cr_assert_lt(served, 40);
+        ping(fds[0]);
+        struct net_stats stats;
+        toy_stats(&toy, &stats);
+        cr_assert_eq(stats.connections_rejected, 1);
+        cr_assert_eq(stats.accept_errors, 0);
+        for (int i = 0; i <= served; i++) {
+            close(fds[i]);
+        }
+        toy_stop(&toy);
+    }
+}
+
+/* Listens once more, so that the limit of this moment holds for the accept. */
+static int64_t listen_within(struct toy *toy, void *argument)
+{
+    const struct rlimit *limit = argument;
+    int fd = socket_listen_tcp("127.0.0.1", 0, 16, false);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, limit), 0);
+    cr_assert_eq(net_listen(toy->net, fd), 0);
+    return socket_port(fd);
+}
+
+Test(listener, serves_the_others_while_there_is_no_descriptor_and_then_goes_on)
+{
+    TOY_EACH(backend)
+    {
+        struct toy toy;
+        toy_init(&toy, backend);
+        toy_start(&toy);
+        int other = client_open(&toy);
+        ping(other);
+        struct rlimit usual;
+        cr_assert_eq(getrlimit(RLIMIT_NOFILE, &usual), 0);
+        int client = socket(AF_INET, SOCK_STREAM, 0);
+        struct rlimit none = {.rlim_cur = 0, .rlim_max = usual.rlim_max};
+        struct sockaddr_in address = {
+            .sin_family = AF_INET,
+            .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+            .sin_port = htons((uint16_t)toy_call(&toy, listen_within, &none)),
+        };
+        cr_assert_eq(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+        ping(other);
+        /* At a limit of 0 not even the spare descriptor helps: the client waits (tests/unit/io has
+         * the refusal). Then there are some again. */
+        none.rlim_cur = usual.rlim_cur;
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+        client_send(client, "PING\r\n");
+        client_expect(client, "+PONG\r\n");
+        struct net_stats stats;
+        toy_stats(&toy, &stats);
+        cr_assert_gt(stats.accept_errors, 0);
+        close(client);
+        close(other);
+        toy_stop(&toy);
+    }
 }
 
 static int64_t stop_listening(struct toy *toy, void *unused)
