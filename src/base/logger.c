@@ -122,6 +122,32 @@ static void logger_mask_control(char *text, size_t bytes)
     }
 }
 
+/* Its digits at the end of `to`; returns where they begin. */
+static char *put_pid(char *to, size_t to_bytes)
+{
+    char *digit = to + to_bytes;
+    for (unsigned rest = (unsigned)getpid(); rest > 0; rest /= 10) {
+        ASSERT(digit > to);
+        *--digit = (char)('0' + rest % 10);
+    }
+    return digit;
+}
+
+void logger_last_words(const char *text)
+{
+    char line[256];
+    char digits[16];
+    const char *pid = put_pid(digits, sizeof(digits));
+    size_t pid_bytes = (size_t)(digits + sizeof(digits) - pid);
+    size_t bytes = strlen(text);
+    ASSERT(pid_bytes + bytes + 5 < sizeof(line));
+    memcpy(line, pid, pid_bytes);
+    memcpy(line + pid_bytes, ":M # ", 5);
+    memcpy(line + pid_bytes + 5, text, bytes);
+    line[pid_bytes + 5 + bytes] = '\n';
+    IGNORE(write(logger_descriptor(), line, pid_bytes + 6 + bytes), "nowhere else to say so");
+}
+
 void logger_line(enum logger_level level, const char *fmt, ...)
 {
     if (level < logger_get_level()) {

@@ -38,6 +38,10 @@ NODISCARD int logger_set_file(const char *path);
 /* Opens the file again by its name, after a log rotation. Main thread. Returns 0 or -errno. */
 NODISCARD int logger_reopen(void);
 
+/* Writes a warning without the time of day, however high the threshold: for handlers of signals,
+ * which may call little else. `text` is at most 200 bytes. */
+void logger_last_words(const char *text);
+
 /* The descriptor lines go to: for the last words of a failing process only. */
 int logger_descriptor(void);
 

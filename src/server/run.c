@@ -20,8 +20,6 @@
 #include "server/server.h"
 
 enum {
-    FILES_PER_SHARD = 1024, /* data files, rings, segments */
-    FILES_FIXED = 64,
     EXIT_OK = 0,
     EXIT_ERROR = 1,
 };
@@ -52,7 +50,7 @@ static void note_config(const struct config *config)
 /* As many files as connections and data files need; fewer connections if the system gives less. */
 static void raise_file_limit(struct config *config)
 {
-    uint64_t others = FILES_FIXED + (uint64_t)FILES_PER_SHARD * options_shards(config);
+    uint64_t others = options_files(config);
     uint64_t wanted = (uint64_t)config_number(config, DIRECTIVE_MAXCLIENTS) + others;
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
@@ -167,6 +165,7 @@ static void prepare_signals(void)
 static void exit_at_once(int signal_number)
 {
     (void)signal_number;
+    logger_last_words("You insist... exiting now.");
     _exit(EXIT_ERROR);
 }
 

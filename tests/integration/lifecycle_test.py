@@ -80,6 +80,38 @@ def test_shutdown_by_a_client(program, folder):
             check_filled(server, 50)
 
 
+def slowly_stopping(server):
+    """Has got SIGTERM during a command that does not end for a long time."""
+    client = server.client()
+    # They are taken together, so with the first one's reply the second one is under way.
+    client.socket.sendall(harness.encode(['ping']) + harness.encode(['debug', 'sleep', '1000']))
+    check_equal(client.read(), 'PONG')
+    server.process.send_signal(signal.SIGTERM)
+    server.wait_for('User requested shutdown')
+    return client
+
+
+def test_a_second_interrupt_ends_a_server_that_is_slow_to_stop(program, folder):
+    for shards in ('1', '2'):
+        with Server(program, folder, '--shards', shards, '--enable-debug-command',
+                    'yes') as server:
+            with server.client() as client:
+                check_equal(client('set', 'a', shards), 'OK')
+            with slowly_stopping(server):
+                check_equal(server.stop(signal.SIGINT), 1)
+            check_in('You insist... exiting now.', server.log())
+        with Server(program, folder, '--shards', shards) as server, server.client() as client:
+            check_equal(client.text('get', 'a'), shards)
+
+
+def test_a_second_sigterm_changes_nothing(program, folder):
+    """As with Redis: only SIGINT insists."""
+    with Server(program, folder, '--enable-debug-command', 'yes') as server:
+        with slowly_stopping(server):
+            server.process.send_signal(signal.SIGTERM)
+            check_equal(server.stop(signal.SIGINT), 1)
+
+
 def test_the_first_lines_are_those_that_test_suites_wait_for(program, folder):
     with Server(program, folder) as server:
         check_match(rf' PID: {server.process.pid}\b', server.log())

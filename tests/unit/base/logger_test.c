@@ -162,6 +162,24 @@ Test(logger, writes_to_the_file_that_was_set_last, .init = files_start, .fini = 
     cr_assert_eq(file_lines(path_two), 2);
 }
 
+Test(logger, last_words_are_a_line_with_the_process_and_no_time, .init = files_start,
+     .fini = files_end)
+{
+    char line[64] = "";
+    char wanted[64];
+    cr_assert_eq(logger_set_file(path_one), 0);
+    logger_set_level(LOGGER_LEVEL_NOTHING);
+    logger_last_words("You insist.");
+    logger_set_level(LOGGER_LEVEL_NOTICE);
+    cr_assert_eq(logger_set_file(NULL), 0);
+    FILE *file = fopen(path_one, "r");
+    cr_assert_neq(file, NULL);
+    cr_assert_neq(fgets(line, sizeof(line), file), NULL);
+    (void)fclose(file);
+    (void)snprintf(wanted, sizeof(wanted), "%d:M # You insist.\n", (int)getpid());
+    cr_assert_str_eq(line, wanted);
+}
+
 Test(logger, reopens_after_a_rotation, .init = files_start, .fini = files_end)
 {
     cr_assert_eq(logger_reopen(), 0);
