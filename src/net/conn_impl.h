@@ -67,7 +67,7 @@ struct conn {
     uint32_t parcels_count;
     uint64_t open_gate;     /* raised for what is in `open` */
     uint64_t sealed_bytes;  /* of parcels, not yet sent */
-    uint64_t sealed_copied; /* memory of parcels: bytes without references */
+    uint64_t sealed_copied; /* ... of these, without references */
     int64_t soft_since_ns;  /* above the soft limit since; 0: is not */
 
     struct buffer input;        /* not taken yet; empty memory while idle */

@@ -83,18 +83,25 @@ void conn_drop_outputs(struct conn *conn)
 
 /* ---- limits ---- */
 
-/* What the unsent replies hold in memory of their own: values that are sent from where they are
- * belong to others, and a single one may be larger than any sensible limit. */
+/* The unsent bytes in memory of the connection's own: values that are sent from where they are
+ * belong to others, and a single one may be larger than any sensible limit. What is sent doesn't
+ * count, though a parcel's memory goes only with its last byte. */
 static uint64_t conn_copied_bytes(const struct conn *conn)
 {
     return conn->sealed_copied + conn->open.bytes.bytes;
 }
 
+/* Well below the hard limit, since the replies of commands that other shards still have under way
+ * come on top: who reads what it gets must not be closed for having asked for much at once. */
 static uint64_t conn_pause_bytes(struct conn *conn)
 {
-    struct net *net = conn->net;
-    return net_is_authenticated(net, conn) ? net->limits.output_pause_bytes
-                                           : CONN_UNAUTH_PAUSE_BYTES;
+    const struct net_limits *limits = &conn->net->limits;
+    if (!net_is_authenticated(conn->net, conn)) {
+        return CONN_UNAUTH_PAUSE_BYTES;
+    }
+    return limits->output_hard_bytes > 0
+               ? min_u64(limits->output_pause_bytes, limits->output_hard_bytes / 4)
+               : limits->output_pause_bytes;
 }
 
 static void conn_close_for_output(struct conn *conn)
@@ -197,8 +204,9 @@ static bool net_gate_is_open(struct net *net, uint64_t gate)
 
 /* ---- sealing ---- */
 
-/* The parcel that takes `gate`'s replies too, if there is one: the last, unless it is being sent.
- */
+/* The parcel that takes `gate`'s replies too, if there is one: the last, unless a part of it is out
+ * or with the kernel. A parcel gives its memory back as a whole: one that went on growing while it
+ * is sent would never do so. */
 static struct parcel *conn_parcel_to_join(struct conn *conn, uint64_t gate)
 {
     struct list_node *node = list_last(&conn->parcels);
@@ -206,10 +214,15 @@ static struct parcel *conn_parcel_to_join(struct conn *conn, uint64_t gate)
         return NULL;
     }
     struct parcel *last = container_of(node, struct parcel, node);
-    bool alike = last->gate == gate ||
-                 (net_gate_is_open(conn->net, last->gate) && net_gate_is_open(conn->net, gate));
+    if (last->sent_bytes > 0) {
+        return NULL;
+    }
+    if (last->gate == gate ||
+        (net_gate_is_open(conn->net, last->gate) && net_gate_is_open(conn->net, gate))) {
+        return output_bytes(&last->output) < CONN_SEND_BYTES_MAX ? last : NULL;
+    }
     /* With many waiting, the newest share a gate: those before them keep going out. */
-    return alike || conn->parcels_count >= CONN_PARCELS_MAX ? last : NULL;
+    return conn->parcels_count >= CONN_PARCELS_MAX ? last : NULL;
 }
 
 static void conn_seal(struct conn *conn)
@@ -252,12 +265,13 @@ static struct parcel *conn_first_parcel(const struct conn *conn)
 static void parcel_sent(struct conn *conn, struct parcel *parcel, uint64_t bytes)
 {
     struct net *net = conn->net;
+    uint64_t copied_before = output_copied(&parcel->output, parcel->sent_bytes);
     parcel->sent_bytes += bytes;
     conn->sealed_bytes -= bytes;
+    conn->sealed_copied -= output_copied(&parcel->output, parcel->sent_bytes) - copied_before;
     conn->active_ns = shard_mono_ns(net->shard);
     net->stats.output_bytes += bytes;
     if (parcel->sent_bytes == output_bytes(&parcel->output)) {
-        conn->sealed_copied -= parcel->output.bytes.bytes;
         conn->parcels_count--;
         list_remove(&parcel->node);
         spare_put_parcel(&net->spares, parcel);

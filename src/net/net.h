@@ -57,20 +57,21 @@ struct net_handlers {
     void (*gate_wanted)(void *context, uint64_t gate);          /* somebody waits for it */
     bool (*is_authenticated)(void *context, struct conn *conn); /* for the limits before AUTH */
     void *context;
+    struct error_tally *errors; /* counts protocol errors; borrowed, may be NULL */
 };
 
 /* Changeable at run time; one copy per shard, written on the shard (net_set_limits). */
 struct net_limits {
     uint64_t bulk_bytes_max;  /* proto-max-bulk-len: above it a protocol error */
     uint64_t query_bytes_max; /* client-query-buffer-limit: of one half-received command */
-    /* client-output-buffer-limit normal: closes. Counts what is copied, not what is sent from where
-     * it is. 0: none. */
+    /* client-output-buffer-limit normal: closes. Counts what is copied and unsent, not what is sent
+     * from where it is. 0: none. */
     uint64_t output_hard_bytes;
     uint64_t output_soft_bytes;
     uint32_t output_soft_seconds;
-    /* Stops executing for a connection with so much unsent, of either kind. It goes on when half of
-     * that is sent. A client that goes on writing requests and reads nothing is stuck then, until
-     * the soft limit ends it: so this is meant to stand above the soft limit. */
+    /* Stops executing for a connection with so much unsent, of either kind, or with a quarter of
+     * the hard limit. It goes on when half of that is sent. A client that goes on writing requests
+     * and reads nothing is stuck then, until the soft limit ends it if that is lower. */
     uint64_t output_pause_bytes;
     uint32_t idle_timeout_s;    /* timeout; 0: never */
     uint32_t keepalive_s;       /* tcp-keepalive */

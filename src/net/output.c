@@ -53,6 +53,19 @@ uint64_t output_bytes(const struct output *output)
     return output->bytes.bytes + output->refs_bytes;
 }
 
+uint64_t output_copied(const struct output *output, uint64_t offset)
+{
+    uint64_t shared = 0; /* of the references so far */
+    for (uint32_t i = 0; i < output->refs_count; i++) {
+        const struct output_ref *ref = &output->refs[i];
+        if (offset <= ref->position + shared + ref->value.bytes) {
+            return offset - shared < ref->position ? offset - shared : ref->position;
+        }
+        shared += ref->value.bytes;
+    }
+    return offset - shared;
+}
+
 uint8_t *output_room(struct output *output, size_t bytes)
 {
     struct buffer *buffer = &output->bytes;

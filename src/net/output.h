@@ -24,6 +24,9 @@ uint8_t *output_room(struct output *output, size_t bytes);
 void output_append_ref(struct output *output, struct slice bytes, output_release_fn *release,
                        void *owner);
 
+/* How many of the first `offset` bytes that are sent are copied ones. */
+uint64_t output_copied(const struct output *output, uint64_t offset);
+
 /* Puts bytes before those that were written since output->bytes.bytes was `position`. */
 void output_insert(struct output *output, size_t position, struct slice bytes);
 

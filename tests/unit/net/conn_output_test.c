@@ -324,6 +324,81 @@ Test(conn_output, closes_for_one_reply_above_the_hard_limit_and_not_at_it)
     toy_stop(&toy);
 }
 
+/* Fills up what the first connection has unsent to that many bytes; returns what it had. */
+static int64_t fill_up_to(struct toy *toy, void *argument)
+{
+    uint64_t target = *(const uint64_t *)argument;
+    struct conn *conn = net_first(toy->net);
+    if (conn == NULL || conn_is_closing(conn)) {
+        return -1;
+    }
+    struct conn_info info;
+    conn_info(conn, &info);
+    struct output *output = conn_output(conn);
+    static uint8_t bytes[64 * 1024];
+    for (uint64_t left = target - info.output_bytes; left > 0;) {
+        size_t part = left < sizeof(bytes) ? left : sizeof(bytes);
+        output_append(output, slice_of(bytes, part));
+        left -= part;
+    }
+    conn_output_ready(conn);
+    return (int64_t)info.output_bytes;
+}
+
+Test(conn_output, counts_only_what_is_unsent_against_the_hard_limit)
+{
+    TOY_EACH(backend)
+    {
+        struct toy toy;
+        toy_init(&toy, backend);
+        toy.limits.output_hard_bytes = 16 * MB;
+        toy_start(&toy);
+        int fd = client_open(&toy);
+        send_alone(&toy, fd, "PING\r\n");
+        uint64_t target = 12 * MB;
+        cr_assert_eq(toy_call(&toy, fill_up_to, &target), 0);
+        toy_settle(&toy);
+        uint64_t limit = 16 * MB;
+        int64_t unsent = toy_call(&toy, fill_up_to, &limit);
+        cr_assert(unsent > 0 && unsent < 12 * MB, "%lld", (long long)unsent);
+        toy_settle(&toy);
+        cr_assert_eq(toy_call(&toy, toy_count_closed, NULL), 0);
+        uint64_t above = limit + 1;
+        cr_assert_geq(toy_call(&toy, fill_up_to, &above), 0);
+        toy_await(&toy, toy_count_closed, NULL, 1);
+        struct net_stats stats;
+        toy_stats(&toy, &stats);
+        cr_assert_eq(stats.output_limit_closes, 1);
+        close(fd);
+        toy_stop(&toy);
+    }
+}
+
+/* Asking for much at once is no reason: the work stops before the limit is reached. */
+Test(conn_output, stops_working_well_below_the_hard_limit)
+{
+    TOY_EACH(backend)
+    {
+        struct toy toy;
+        toy_init(&toy, backend);
+        toy.limits.output_hard_bytes = 4 * MB;
+        toy_start(&toy);
+        int fd = client_open(&toy);
+        enum { COUNT = 500, EACH_BYTES = 100000 };
+        for (int i = 0; i < COUNT; i++) {
+            client_send(fd, "BIG 100000\r\n");
+        }
+        toy_settle(&toy);
+        for (int i = 0; i < COUNT; i++) {
+            client_expect(fd, "$100000\r\n");
+            client_expect_fill(fd, 'b', EACH_BYTES);
+            client_expect(fd, "\r\n");
+        }
+        close(fd);
+        toy_stop(&toy);
+    }
+}
+
 Test(conn_output, closes_strangers_that_do_not_read)
 {
     TOY_EACH(backend)

@@ -96,6 +96,26 @@ Test(output, sends_large_values_from_where_they_are_from_any_offset)
     buffer_deinit(&got);
 }
 
+Test(output, tells_copied_bytes_from_those_of_references)
+{
+    struct output some;
+    output_init(&some, 1 << 20);
+    uint32_t count = 0;
+    output_append(&some, slice_of(large, 10));
+    output_append_ref(&some, slice_of(large, 100), count_release, &count);
+    output_append_ref(&some, slice_of(large, 1000), count_release, &count);
+    output_append(&some, slice_of(large, 5));
+    static const uint64_t expected[][2] = {{0, 0},     {9, 9},     {10, 10},   {11, 10},
+                                           {110, 10},  {111, 10},  {1109, 10}, {1110, 10},
+                                           {1111, 11}, {1114, 14}, {1115, 15}};
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        cr_assert_eq(output_copied(&some, expected[i][0]), expected[i][1], "at %llu",
+                     (unsigned long long)expected[i][0]);
+    }
+    cr_assert_eq(output_bytes(&some), 1115);
+    output_deinit(&some);
+}
+
 Test(output, moves_outputs_with_their_references)
 {
     struct buffer expected, got;
