@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/logger.h"
 #include "base/mem.h"
@@ -21,6 +22,7 @@ enum {
     ENGINE_READS_IN_FLIGHT = 64,
     ENGINE_WRITE_BYTES = 256 << 10,
     ENGINE_MANIFEST_BYTES_MIN = 256 << 10,
+    ENGINE_CLOCK_BEHIND_MS = 1000,
 };
 
 struct engine {
@@ -99,6 +101,16 @@ static int engine_lock(struct engine *engine)
     return 0;
 }
 
+static void engine_compare_clocks(const struct super *super)
+{
+    int64_t behind_ms = super->clock_high_ms - clock_real_ms();
+    if (behind_ms > ENGINE_CLOCK_BEHIND_MS) {
+        LOGGER_WARNING("the clock is %lld s behind what this store has seen: keys that have "
+                       "expired stay so, and no others expire until it has caught up",
+                       (long long)(behind_ms / 1000));
+    }
+}
+
 static int engine_read_super(struct engine *engine)
 {
     const struct engine_options *options = &engine->options;
@@ -122,6 +134,7 @@ static int engine_read_super(struct engine *engine)
     for (; super->databases < options->databases; super->databases++) {
         super->spaces[super->databases] = super->space_next++;
     }
+    engine_compare_clocks(super);
     engine->ended = super->clean && !engine->fresh;
     super->epoch++;
     super->clean = false;
@@ -200,6 +213,7 @@ static void engine_publish_low(struct shard *shard, struct shard_timer *timer)
 {
     struct engine_shard *here = container_of(timer, struct engine_shard, low_timer);
     atomic_store(&here->low_lsn, keyspace_low_lsn(here->keyspace).value);
+    atomic_store(&here->clock_high_ms, keyspace_clock_high_ms(here->keyspace));
     shard_timer_arm(shard, timer, ENGINE_LOW_LSN_NS, engine_publish_low);
 }
 
@@ -207,6 +221,7 @@ static co_fn void engine_shard_destroy(struct engine_shard *here)
 {
     if (here->keyspace != NULL) {
         here->closed = keyspace_close(here->keyspace);
+        atomic_store(&here->clock_high_ms, keyspace_clock_high_ms(here->keyspace));
         keyspace_destroy(here->keyspace);
     }
     if (here->writer != NULL) {
@@ -227,6 +242,7 @@ static co_fn int engine_shard_create(struct engine_shard *here)
     TRY(log_writer_create(engine->log, here->shard, &here->writer));
     TRY(keyspace_create(here->shard, here->store, engine->log, here->writer, &options,
                         &here->keyspace));
+    keyspace_set_clock_high_ms(here->keyspace, engine->super.clock_high_ms);
     return keyspace_open(here->keyspace, engine->super.spaces, engine->super.space_next,
                          engine->fresh);
 }
@@ -240,6 +256,7 @@ static co_fn int engine_shard_start(struct shard *shard, void *argument)
     here->engine = engine;
     here->shard = shard;
     atomic_store(&here->low_lsn, engine->super.log_start.value);
+    atomic_store(&here->clock_high_ms, engine->super.clock_high_ms);
     shard_set_slot(shard, SHARD_SLOT_SERVER, here);
     here->error = engine_shard_create(here);
     if (here->error < 0) {
@@ -409,6 +426,15 @@ static int engine_shard_spaces(struct shard *shard, void *argument)
     return 0;
 }
 
+int64_t engine_clock_high_ms(const struct engine *engine)
+{
+    int64_t high_ms = engine->super.clock_high_ms;
+    for (uint32_t i = 0; i < engine->options.shards; i++) {
+        high_ms = max_i64(high_ms, atomic_load(&engine->shard_states[i].clock_high_ms));
+    }
+    return high_ms;
+}
+
 /* Everything below `end` is in the trees and durable: the next start has nothing to replay, and
  * expects each manifest to end with its closing record. So the map of spaces that stands in the
  * superblock must be the last one, too. */
@@ -418,7 +444,7 @@ static void engine_mark_clean(struct engine *engine, struct lsn end)
     super->log_start = end;
     super->log_watermark = super->log_start;
     super->clean = true;
-    super->clock_high_ms = clock_real_ms();
+    super->clock_high_ms = engine_clock_high_ms(engine);
     int err = super_write(engine->options.dir, super);
     if (err < 0) {
         LOGGER_WARNING("can't write the superblock: %s; the next start replays the log",

@@ -56,7 +56,9 @@ struct engine_shard {
     int error;   /* of the start */
     bool closed; /* at the end: each partition, in order */
     struct shard_timer low_timer;
-    _Atomic uint64_t low_lsn; /* published for the gc thread */
+    /* Published for the gc thread. */
+    _Atomic uint64_t low_lsn;
+    _Atomic int64_t clock_high_ms;
 };
 
 /* Errors have been logged with file and reason. */
@@ -73,6 +75,9 @@ bool engine_is_free(const char *dir, uint32_t timeout_ms);
 struct shard_set *engine_shards(struct engine *engine);
 struct log *engine_log(struct engine *engine);
 uint32_t engine_partitions(const struct engine *engine);
+/* The highest real time that the store has seen, as far as its shards have published it. To be
+ * called by who may touch the superblock: the gc thread, or whoever opens and closes. */
+int64_t engine_clock_high_ms(const struct engine *engine);
 const struct engine_options *engine_options(const struct engine *engine);
 struct engine_shard *engine_shard_of(const struct shard *shard);
 

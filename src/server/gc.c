@@ -16,6 +16,7 @@
 enum {
     GC_TICK_MS = 100,
     GC_TRIM_TICKS = 10, /* the trim point moves once a second */
+    GC_CLOCK_MS = 60000, /* so old may the superblock's clock be */
 };
 
 /* Waits for its unlink; pushed by shard threads without a lock, taken all at once by the gc thread.
@@ -141,14 +142,16 @@ static void gc_move_trim_point(struct gc *gc)
     bool map_changed = fetched.space_next != super->space_next ||
                        memcmp(fetched.spaces, super->spaces, sizeof(fetched.spaces)) != 0;
     uint64_t segment = super->log_segment_bytes;
-    if (lowest / segment == super->log_start.value / segment && !map_changed) {
+    int64_t clock_high_ms = engine_clock_high_ms(gc->engine);
+    bool clock_old = clock_high_ms - super->clock_high_ms > GC_CLOCK_MS;
+    if (lowest / segment == super->log_start.value / segment && !map_changed && !clock_old) {
         return;
     }
     memcpy(super->spaces, fetched.spaces, sizeof(super->spaces));
     super->space_next = fetched.space_next;
     super->log_start.value = max_u64(super->log_start.value, lowest);
     super->log_watermark.value = max_u64(super->log_watermark.value, fetched.durable);
-    super->clock_high_ms = clock_real_ms();
+    super->clock_high_ms = clock_high_ms;
     err = super_write(engine_options(gc->engine)->dir, super);
     if (err < 0) {
         LOGGER_WARNING("can't write the superblock: %s", error_text(err));

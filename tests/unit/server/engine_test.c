@@ -8,8 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
+#include "base/clock.h"
 #include "base/logger.h"
 #include "io/file.h"
+#include "store/super.h"
 
 static char folder[32];
 static struct engine_options options;
@@ -225,6 +228,59 @@ Test(engine, a_store_that_was_emptied_ends_in_order)
     engine_close(engine, true, NULL, NULL);
     engine = open_engine();
     cr_expect_eq(count_keys(engine), 10);
+    engine_close(engine, true, NULL, NULL);
+}
+
+/* Of one shard is enough. */
+static int clock_forward(struct shard *there, void *argument)
+{
+    if (shard_id(there) == 1) {
+        keyspace_set_clock_high_ms(engine_shard_of(there)->keyspace, *(const int64_t *)argument);
+    }
+    return 0;
+}
+
+static int clock_of(struct shard *there, void *argument)
+{
+    int64_t *lowest_ms = argument;
+    *lowest_ms = min_i64(*lowest_ms, keyspace_clock_high_ms(engine_shard_of(there)->keyspace));
+    return 0;
+}
+
+static int64_t clock_of_all(struct engine *engine)
+{
+    int64_t lowest_ms = INT64_MAX;
+    each(engine, clock_of, &lowest_ms);
+    return lowest_ms;
+}
+
+Test(engine, time_for_expiry_does_not_go_back_over_restarts)
+{
+    int64_t later_ms = clock_real_ms() + 3600000;
+    struct engine *engine = open_engine();
+    each(engine, clock_forward, &later_ms);
+    for (int i = 0; i < 3; i++) {
+        engine_close(engine, true, NULL, NULL);
+        engine = open_engine();
+        cr_expect_eq(clock_of_all(engine), later_ms);
+    }
+    engine_close(engine, true, NULL, NULL);
+}
+
+Test(engine, time_for_expiry_is_noted_while_the_store_is_open)
+{
+    int64_t later_ms = clock_real_ms() + 3600000;
+    struct engine *engine = open_engine();
+    each(engine, clock_forward, &later_ms);
+    struct super super = {0};
+    while (super.clock_high_ms < later_ms) {
+        cr_assert_eq(super_read(folder, &super), 0);
+        cr_assert_eq(usleep(1000), 0);
+    }
+    cr_expect_eq(super.clock_high_ms, later_ms);
+    engine_close(engine, false, NULL, NULL);
+    engine = open_engine();
+    cr_expect_eq(clock_of_all(engine), later_ms);
     engine_close(engine, true, NULL, NULL);
 }
 
