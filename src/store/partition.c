@@ -189,10 +189,9 @@ co_fn static int dir_create(struct partition *partition)
 {
     struct store *store = partition->store;
     int err = await_mkdir(store->shard, partition->dir, 0755);
-    if (err == -EEXIST) {
-        return 0;
+    if (err < 0 && err != -EEXIST) {
+        return err;
     }
-    TRY(err);
     return await_sync_dir(store->shard, store->options.dir);
 }
 
@@ -254,6 +253,20 @@ static int publish_loaded(struct partition *partition, const struct manifest_sta
     return 0;
 }
 
+/* What was read may so far only be in the page cache, from a process that was killed: its last
+ * record, or the name of the file. From now on files that it does not name are deleted and the redo
+ * log is shortened by what it says, so it must be durable first. Suspends. */
+co_fn static int sync_manifest(struct partition *partition)
+{
+    struct shard *shard = partition->store->shard;
+    int err = await_sync_data(shard, partition->manifest.fd);
+    if (err < 0) {
+        partition->manifest.sync_failed = true;
+        return err;
+    }
+    return await_sync_dir(shard, partition->dir);
+}
+
 /* Reads, or creates, the manifest; `dir` says what is there. Suspends. */
 co_fn static int open_manifest(struct partition *partition, const struct partition_dir *dir,
                                bool create, struct manifest_state *state)
@@ -264,6 +277,9 @@ co_fn static int open_manifest(struct partition *partition, const struct partiti
         if (partition->store->options.ended && !partition->manifest.closed) {
             return err_corrupt(manifest_path(&partition->manifest), partition->manifest.end,
                                "the closing record it ended with is gone or damaged");
+        }
+        if (!partition->store->options.ended) {
+            TRY(sync_manifest(partition));
         }
     } else if (create && dir->data_count == 0) {
         TRY(manifest_rotate(&partition->manifest, state));

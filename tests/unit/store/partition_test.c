@@ -368,6 +368,34 @@ Test(partition, closing_tells_whether_the_manifest_ends_with_a_closing_record)
     world_test(body_close_result);
 }
 
+/* A process that was killed leaves what it wrote in the page cache. */
+static int body_open_syncs(struct shard *shard, void *argument)
+{
+    (void)shard;
+    struct world *world = argument;
+    lines_catch();
+    MUST_BE(world_put(world, "key", "value"), 0);
+    world_close(world);
+    static const enum io_kind kinds[] = {IO_SYNC_DATA, IO_SYNC_ALL};
+    for (uint32_t i = 0; i < 2; i++) {
+        world_break(world, (struct fault){.kinds = 1u << kinds[i], .nth = 1, .error = -EIO});
+        MUST_BE(world_try_open(world, false), -EIO);
+        world_break(world, (struct fault){.kinds = 1u << kinds[i], .nth = 2, .error = -EIO});
+        MUST_BE(world_try_open(world, false), 0);
+        MUST_BE(world->fault.failed, 0);
+        world_heal(world);
+        world_close(world);
+    }
+    MUST_BE(world->failures, 1);
+    world_open(world);
+    return 0;
+}
+
+Test(partition, what_it_was_opened_with_is_durable)
+{
+    world_test(body_open_syncs);
+}
+
 /* ---- after an orderly end ---- */
 
 /* Takes the last `bytes` bytes from the manifest, or flips a bit of the first of them. */
