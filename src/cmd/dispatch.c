@@ -259,6 +259,14 @@ static enum step run_spread(struct session *session, const struct prepared *p)
     return STEP_TAKEN;
 }
 
+static void send_batch(struct remote_batch **batch)
+{
+    if (*batch != NULL) {
+        remote_send(*batch);
+        *batch = NULL;
+    }
+}
+
 /* Adds the command to the open batch, opening one if there is none. */
 static enum step run_there(struct session *session, const struct prepared *p,
                            struct remote_batch **batch)
@@ -269,6 +277,11 @@ static enum step run_there(struct session *session, const struct prepared *p,
     }
     if (call == NULL || *batch == NULL) {
         call_destroy(call);
+        /* What joined the batch from now on would reply ahead of the error. */
+        send_batch(batch);
+        if (session->slots_write) {
+            return STEP_BLOCKED;
+        }
         reply_error(&session->reply, "OOM out of memory");
         reply_end(session);
         return STEP_TAKEN;
@@ -366,14 +379,16 @@ static enum step run_wide(struct session *session, const struct prepared *p)
 /* ---- one command ---- */
 
 /* A command may join the open batch if nothing but the batch is under way, or if it and all that is
- * under way only read. */
+ * under way only read; and if it would not be paused by itself. */
 static bool joins_batch(const struct session *session, const struct prepared *p,
                         const struct remote_batch *batch)
 {
-    return p->has_key && p->owner == remote_to(batch) && !remote_full(batch) &&
+    struct cmd_shard *here = session->here;
+    return !command_pauses(here->server, p->command, shard_now_ms(here->shard)) && p->has_key &&
+           p->owner == remote_to(batch) && !remote_full(batch) &&
            p->key.name.bytes <= STORE_KEY_BYTES_MAX &&
            command_key_count(p->command, p->argc) == 1 &&
-           keyspace_space(session->here->keyspace, session->database) == p->key.space &&
+           keyspace_space(here->keyspace, session->database) == p->key.space &&
            (session->slots_count == 1 || overlaps(p->command));
 }
 
@@ -385,14 +400,6 @@ static void show_command(struct session *session, const struct prepared *p)
         (p->command->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)) == 0 && !session->shown) {
         session->shown = true;
         monitor_feed(here, session, p->args, p->argc);
-    }
-}
-
-static void send_batch(struct remote_batch **batch)
-{
-    if (*batch != NULL) {
-        remote_send(*batch);
-        *batch = NULL;
     }
 }
 
