@@ -130,6 +130,12 @@ int frame_check(const uint8_t *from, uint64_t store_id, uint64_t lsn, uint32_t s
     return 0;
 }
 
+int frame_check_displaced(const uint8_t *from, uint64_t store_id, uint32_t segment_bytes,
+                          struct frame *ret_frame)
+{
+    return frame_check(from, store_id, load_le64(from + AT_LSN), segment_bytes, ret_frame);
+}
+
 int frame_record_decode(struct slice *left, uint8_t *ret_type, struct slice *ret_body)
 {
     uint64_t body_bytes;

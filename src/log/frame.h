@@ -74,6 +74,11 @@ void frame_encode(const struct frame *frame, uint64_t store_id, uint8_t *to);
 NODISCARD int frame_check(const uint8_t *from, uint64_t store_id, uint64_t lsn,
                           uint32_t segment_bytes, struct frame *ret_frame);
 
+/* The same for a header that was written for whatever position: what it says is true of the log
+ * wherever it is found. */
+NODISCARD int frame_check_displaced(const uint8_t *from, uint64_t store_id, uint32_t segment_bytes,
+                                    struct frame *ret_frame);
+
 /* A record within a DATA payload, or a record put together from pieces: varint length of the body,
  * type, body. */
 enum { FRAME_RECORD_OVERHEAD_MAX = 11 };

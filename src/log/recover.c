@@ -12,7 +12,9 @@
  *
  * Later frames are looked for at every place where one may begin, since the lengths in between
  * can't be relied on. Frames of earlier epochs don't count: they were cut off by an earlier
- * recovery.
+ * recovery. A frame that stands where it was not written shows that bytes were taken out or files
+ * exchanged; its watermark is as true there. (Those that an earlier use of the file left are older
+ * than p, and so are their watermarks.)
  */
 #include <errno.h>
 #include <stdio.h>
@@ -29,13 +31,13 @@ struct search {
     bool segment_missing; /* at or after p, before the place we look at */
 };
 
-static int judge(const struct search *search, const struct frame *later)
+static int judge(const struct search *search, const struct frame *later, bool displaced)
 {
     if (later->watermark > search->end) {
         return cursor_corrupt(search->cursor, search->end,
                               "a frame that was durable is not whole, and later ones are there");
     }
-    if (search->segment_missing) {
+    if (search->segment_missing && !displaced) {
         return cursor_corrupt(search->cursor, search->end, "a segment is missing in the middle");
     }
     return 0;
@@ -50,13 +52,17 @@ static int look_at(const struct search *search, const uint8_t *data, uint64_t ls
     if (LIKELY(load_le32(data) != FRAME_MAGIC)) {
         return 0;
     }
+    uint32_t segment_bytes = cursor->segments->segment_bytes;
     struct frame frame;
-    if (frame_check(data, cursor->store_id, lsn, cursor->segments->segment_bytes, &frame) != 0 ||
+    if (frame_check_displaced(data, cursor->store_id, segment_bytes, &frame) != 0 ||
         frame.epoch < cursor->epoch) {
         return 0;
     }
-    *ret_step = frame_bytes(&frame);
-    return judge(search, &frame);
+    bool displaced = frame.lsn != lsn;
+    if (!displaced) {
+        *ret_step = frame_bytes(&frame);
+    }
+    return judge(search, &frame, displaced);
 }
 
 static int search_segment(const struct search *search, uint64_t number)

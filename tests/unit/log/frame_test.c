@@ -112,6 +112,21 @@ static int check_forged(const struct frame *frame, uint32_t at, uint8_t value)
     return check(bytes, frame->lsn, &read);
 }
 
+Test(frame, a_displaced_frame_is_known_by_what_it_says)
+{
+    uint8_t bytes[FRAME_HEADER_BYTES];
+    struct frame frame = {.lsn = 640, .watermark = 64, .epoch = 1, .kind = FRAME_DATA};
+    struct frame read = {0};
+    frame_encode(&frame, 77, bytes);
+    cr_assert_eq(frame_check(bytes, 77, 704, 1 << 20, &read), ERR_NOT_FOUND);
+    cr_assert_eq(frame_check_displaced(bytes, 77, 1 << 20, &read), 0);
+    cr_assert_eq(read.lsn, 640);
+    cr_assert_eq(read.watermark, 64);
+    cr_assert_eq(frame_check_displaced(bytes, 78, 1 << 20, &read), ERR_NOT_FOUND);
+    bytes[8] ^= 64;
+    cr_assert_eq(frame_check_displaced(bytes, 77, 1 << 20, &read), ERR_NOT_FOUND);
+}
+
 Test(frame, a_header_that_says_what_cannot_be_is_none)
 {
     struct frame frame = sample();

@@ -345,6 +345,46 @@ Test(recover, swapped_segments_are_damage)
     world_deinit(&script.world);
 }
 
+/* Bytes are taken out, and all that follows moves up: no later frame is where it should be. */
+Test(recover, a_piece_taken_out_of_what_was_durable_is_damage)
+{
+    struct script script;
+    script_write(&script);
+    lines_catch();
+    uint64_t end = script.end[9];
+    for (uint32_t i = 0; i < 5; i++) {
+        uint64_t bytes = end - script.end[i];
+        uint64_t gap = script.end[i] - script.start[i];
+        uint8_t *rest = mem_must_alloc(bytes + gap);
+        stream_peek(&script.world, script.start[i], rest, bytes + gap);
+        stream_poke(&script.world, script.start[i], rest + gap, bytes);
+        stream_zero(&script.world, end - gap, gap);
+        expect(&script, ERR_CORRUPT, 0);
+        stream_poke(&script.world, script.start[i], rest, bytes + gap);
+        mem_free(rest);
+    }
+    expect(&script, 0, 10);
+    world_deinit(&script.world);
+}
+
+Test(recover, a_piece_taken_out_of_what_was_not_durable_ends_the_log_there)
+{
+    struct script script;
+    script_write(&script);
+    for (uint32_t i = 5; i < 9; i++) {
+        uint64_t bytes = script.end[9] - script.end[i];
+        uint64_t gap = script.end[i] - script.start[i];
+        uint8_t *rest = mem_must_alloc(bytes + gap);
+        stream_peek(&script.world, script.start[i], rest, bytes + gap);
+        stream_poke(&script.world, script.start[i], rest + gap, bytes);
+        stream_zero(&script.world, script.end[9] - gap, gap);
+        expect(&script, 0, i);
+        stream_poke(&script.world, script.start[i], rest, bytes + gap);
+        mem_free(rest);
+    }
+    world_deinit(&script.world);
+}
+
 Test(recover, a_repeated_piece_of_the_log_is_not_read_twice)
 {
     struct script script;
