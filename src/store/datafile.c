@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "base/logger.h"
 #include "base/mem.h"
 #include "shard/await.h"
 
@@ -111,6 +112,7 @@ co_fn static int file_open_now(struct datafile *file, int flags)
         file->fd = fd;
         list_push_back(&pool->idle, &file->idle);
     } else {
+        LOGGER_WARNING("can't open %s: %s", file->path, error_text(fd));
         pool->open--;
     }
     co_event_signal(&pool->moved);

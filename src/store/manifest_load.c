@@ -263,7 +263,12 @@ co_fn int manifest_load(struct manifest *manifest, uint64_t number, struct manif
         return -ENAMETOOLONG;
     }
     int direct = manifest->options->direct ? O_DIRECT : 0;
-    manifest->fd = TRY(await_open(manifest->shard, manifest->path, O_RDWR | O_CLOEXEC | direct, 0));
+    int fd = await_open(manifest->shard, manifest->path, O_RDWR | O_CLOEXEC | direct, 0);
+    if (fd < 0) {
+        LOGGER_WARNING("can't open %s: %s", manifest->path, error_text(fd));
+        return fd;
+    }
+    manifest->fd = fd;
     manifest->number = number;
     manifest->number_next = max_u64(manifest->number_next, number + 1);
     struct manifest_reader reader = {
