@@ -24,7 +24,12 @@ def free_port():
 
 
 class ServerDied(Exception):
-    """It ended before it was ready, or with another exit code than expected."""
+    """It ended before it was ready, or with another exit code than expected: `code` and `log`."""
+
+    def __init__(self, what, code=None, log=''):
+        super().__init__(f'{what}\n{log}')
+        self.code = code
+        self.log = log
 
 
 class Server:
@@ -83,14 +88,14 @@ class Server:
             self.ready = threading.Event()
             self._spawn()
             if not self.ready.wait(WAIT_S):
-                raise ServerDied(f'{self.program} is not ready after {WAIT_S} s\n{self.log()}')
+                raise ServerDied(f'{self.program} is not ready after {WAIT_S} s', None, self.log())
             if self.is_ready:
                 return
             code = self.process.wait()
             self.reader.join()
             # Somebody else may have taken the port meanwhile.
             if attempt + 1 == STARTS_MAX or 'already in use' not in self.log():
-                raise ServerDied(f'{self.program} ended with {code}\n{self.log()}')
+                raise ServerDied(f'{self.program} ended with {code}', code, self.log())
 
     def start_and_kill(self, after_s):
         """Starts it and kills it so much later, ready or not."""
@@ -161,7 +166,7 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         code = self.wait()
         if code != 0:
-            raise ServerDied(f'{self.program} ended with {code} on SIGTERM\n{self.log()}')
+            raise ServerDied(f'{self.program} ended with {code} on SIGTERM', code, self.log())
 
     def kill(self):
         self.process.kill()
@@ -179,7 +184,7 @@ class Server:
             elif self.process is not None and self.process.returncode not in (0, -signal.SIGKILL):
                 code = self.process.returncode
                 self.process = None
-                raise ServerDied(f'{self.program} ended with {code}\n{self.log()}')
+                raise ServerDied(f'{self.program} ended with {code}', code, self.log())
         finally:
             if self.owns_directory:
                 shutil.rmtree(self.directory, ignore_errors=True)
