@@ -88,7 +88,6 @@ int request_run(struct request *request)
     stats->ns += ns;
     if (UNLIKELY(request->reply->errors != errors)) {
         stats->failed++;
-        here->error_replies++;
     }
     int64_t limit_us = here->options.slowlog_us;
     if (UNLIKELY(limit_us >= 0 && ns / 1000 >= (uint64_t)limit_us) &&
@@ -142,7 +141,8 @@ struct call *call_create(struct cmd_shard *here, struct session *session,
     struct slice *copies = (struct slice *)(memory + layout.args);
     call_copy_args(copies, memory + layout.bytes, args, argc);
     request_init(&call->request, session, command, copies, argc);
-    call->reply = (struct reply){.resp = session->resp, .muted = session->reply.muted};
+    call->reply = (struct reply){
+        .tally = &here->errors, .resp = session->resp, .muted = session->reply.muted};
     call->loads = (struct call_load *)(memory + layout.loads);
     call->request.here = here;
     call->request.reply = &call->reply;

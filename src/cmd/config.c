@@ -100,7 +100,7 @@ static int stats_reset(struct shard *there, void *argument)
     struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
     memset(here->stats, 0, command_count() * sizeof(*here->stats));
     here->commands_processed = 0;
-    here->error_replies = 0;
+    here->errors = (struct error_tally){0};
     here->unknown_commands = 0;
     keyspace_reset_stats(here->keyspace);
     return 0;

@@ -18,6 +18,7 @@
 #include "data/keyspace.h"
 #include "data/scan.h"
 #include "log/log.h"
+#include "net/error_tally.h"
 #include "net/net.h"
 #include "shard/shard.h"
 #include "shard/sync.h"
@@ -90,7 +91,8 @@ struct cmd_shard {
     struct scan_cursors *cursors;
     struct cmd_options options;
     struct command_stats *stats; /* by command index */
-    uint64_t commands_processed, error_replies, unknown_commands;
+    uint64_t commands_processed, unknown_commands;
+    struct error_tally errors; /* of the replies written on this shard */
     uint64_t ops_window[16]; /* samples for instantaneous_ops_per_sec */
     struct random random;
     /* Dispatch. */

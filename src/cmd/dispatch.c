@@ -541,5 +541,6 @@ struct net_handlers dispatch_net_handlers(struct cmd_shard *here)
         .gate_wanted = dispatch_gate_wanted,
         .is_authenticated = dispatch_is_authenticated,
         .context = here,
+        .errors = &here->errors,
     };
 }

@@ -130,6 +130,7 @@ static void remote_fetch(struct cmd_shard *here, struct remote_batch *batch)
         call->batch = batch;
         call->request.session = NULL;
         call->reply.output = &batch->output;
+        call->reply.tally = &here->errors;
         bool write = (call->request.command->flags & CMD_WRITE) != 0;
         call->refused = write ? batch->refused : 0;
         batch->fetching++;

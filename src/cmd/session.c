@@ -43,6 +43,7 @@ struct session *session_create(struct cmd_shard *here, struct conn *conn)
     session->conn = conn;
     session->here = here;
     session->resp = 2;
+    session->reply.tally = &here->errors;
     session->authenticated = here->options.password[0] == '\0';
     list_init(&session->slots);
     if (session_is_stranger(here, conn)) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "net/error_tally.h"
 #include "net/output.h"
 
 enum {
@@ -98,6 +99,9 @@ void reply_status(struct reply *reply, const char *text)
 void reply_error(struct reply *reply, const char *text)
 {
     reply->errors++;
+    if (reply->tally != NULL) {
+        error_tally_note(reply->tally, text);
+    }
     reply_line(reply, '-', text);
 }
 

@@ -46,8 +46,11 @@ void output_cut(struct output *output, size_t from, size_t to);
 /* Fills iovecs for the bytes from `offset` on; returns how many, at most max. */
 uint32_t output_iov(const struct output *output, uint64_t offset, struct iovec *iov, uint32_t max);
 
+struct error_tally;
+
 struct reply {
     struct output *output;
+    struct error_tally *tally; /* of the shard on which it is written; NULL: not counted */
     uint8_t resp;    /* 2 or 3 */
     bool muted;      /* CLIENT REPLY OFF/SKIP: everything vanishes */
     uint32_t errors; /* error replies written, for statistics */

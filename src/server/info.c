@@ -21,7 +21,7 @@ static int gather_there(struct shard *there, void *argument)
     shard_stats(there, &info->shard);
     info->io_name = io_name(shard_io(there));
     info->commands = here->commands_processed;
-    info->error_replies = here->error_replies;
+    info->errors = here->errors;
     info->executing = here->executing;
     info->ops_per_s = meter_per_s(&own->ops);
     info->input_per_s = meter_per_s(&own->input);
@@ -106,7 +106,7 @@ static void add_io(struct io_stats *to, const struct io_stats *from)
 static void add_commands(struct info *to, const struct info *from)
 {
     to->commands += from->commands;
-    to->error_replies += from->error_replies;
+    error_tally_add(&to->errors, &from->errors);
     to->executing += from->executing;
     to->ops_per_s += from->ops_per_s;
     to->input_per_s += from->input_per_s;
@@ -212,6 +212,7 @@ static co_fn int write_there(struct shard *there, void *argument)
     }
     if (err == 0) {
         log_stats(engine_log(server->engine), &infos[0].log);
+        error_tally_sort(&infos[0].errors);
         err = write_sections(&infos[0], order->sections, order->count, order->text);
     }
     mem_free(stats);

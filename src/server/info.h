@@ -36,7 +36,8 @@ struct info {
     struct io_stats io;
     struct shard_stats shard;
     struct log_stats log; /* of all shards */
-    uint64_t commands, error_replies;
+    uint64_t commands;
+    struct error_tally errors;
     uint64_t ops_per_s, input_per_s, output_per_s;
     uint32_t executing;
     const char *io_name;

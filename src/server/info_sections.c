@@ -212,7 +212,7 @@ static int write_stats(const struct info *info, struct buffer *text)
     PUT(text, "keyspace_misses:%llu\r\n", (ull)info->keyspace.misses);
     TRY(write_stats_absent(text));
     PUT(text, "unexpected_error_replies:0\r\n");
-    PUT(text, "total_error_replies:%llu\r\n", (ull)info->error_replies);
+    PUT(text, "total_error_replies:%llu\r\n", (ull)info->errors.total);
     PUT(text, "total_reads_processed:%llu\r\n", (ull)info->io.receives);
     PUT(text, "total_writes_processed:%llu\r\n", (ull)info->io.sends);
     PUT(text, "protocol_errors:%llu\r\n", (ull)info->net.protocol_errors);
@@ -279,8 +279,11 @@ static int write_commandstats(const struct info *info, struct buffer *text)
 
 static int write_errorstats(const struct info *info, struct buffer *text)
 {
-    (void)info;
     PUT(text, "# Errorstats\r\n");
+    for (uint32_t i = 0; i < info->errors.used; i++) {
+        const struct error_count *error = &info->errors.codes[i];
+        PUT(text, "errorstat_%s:count=%llu\r\n", error->code, (ull)error->count);
+    }
     return 0;
 }
 

@@ -1,5 +1,7 @@
 """INFO: the fields that tools read, and where redis-cli looks for them."""
 
+import socket
+
 import harness
 from harness import Server, check_equal, check_in
 
@@ -74,6 +76,46 @@ def test_maxmemory_tells_what_is_in_force(program, folder):
         check_equal(client.info('memory')['maxmemory'], str(123 << 20))
         check_equal(client('config', 'set', 'maxmemory', '0'), 'OK')
         assert int(client.info('memory')['maxmemory']) > 123 << 20
+
+
+def error_counts(info):
+    return {name[len('errorstat_'):]: int(value.split('=')[1])
+            for name, value in info.items() if name.startswith('errorstat_')}
+
+
+def test_errors_are_counted_by_their_code(program, folder):
+    """Whether a command failed, was rejected, or isn't one; on whichever shard it ran."""
+    with Server(program, folder, '--shards', '2') as server, server.client() as client:
+        client('config', 'resetstat')
+        check_equal(error_counts(client.info('everything')), {})
+        check_equal(client.info('stats')['total_error_replies'], '0')
+        for i in range(20):
+            client('set', 'key:%d' % i, 'text')
+            client.error('incr', 'key:%d' % i)
+        client.error('get')
+        client.error('nosuch')
+        client.error('hello', '9')
+        client.error('auth', 'default', 'wrong', 'more')
+        check_equal(error_counts(client.info('errorstats')), {'ERR': 23, 'NOPROTO': 1})
+        info = client.info('everything')
+        check_equal(info['total_error_replies'], '24')
+        check_in('calls=20,', info['cmdstat_incr'])
+        check_in('rejected_calls=0,failed_calls=20', info['cmdstat_incr'])
+        check_in('rejected_calls=1,failed_calls=0', info['cmdstat_get'])
+        client('config', 'resetstat')
+        info = client.info('everything')
+        check_equal(error_counts(info), {})
+        check_equal(info['total_error_replies'], '0')
+        assert 'cmdstat_incr' not in info
+
+
+def test_protocol_errors_are_errors_too(program, folder):
+    with Server(program, folder) as server, server.client() as client:
+        client('config', 'resetstat')
+        with socket.create_connection(('127.0.0.1', server.port)) as other:
+            other.sendall(b'*1\r\n!')
+            assert other.recv(100).startswith(b'-ERR Protocol error')
+        check_equal(error_counts(client.info('errorstats')), {'ERR': 1})
 
 
 harness.main(globals())

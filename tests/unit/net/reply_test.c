@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "net/error_tally.h"
+
 /* Everything that would be sent, from `offset` on, in pieces of at most `max` iovecs. */
 static void collect(const struct output *output, uint64_t offset, uint32_t max, struct buffer *to)
 {
@@ -215,4 +217,19 @@ Test(reply, copies_small_shared_values_and_releases_them_at_once)
     reply_bulk_shared(&two, slice_of(large, LARGE), count_release, &released);
     cr_assert_eq(released, 2);
     cr_assert_eq(output.refs_count, 0);
+}
+
+Test(reply, counts_errors_in_the_tally_also_when_muted)
+{
+    struct error_tally tally = {0};
+    two.tally = &tally;
+    reply_error(&two, "OOM no memory");
+    reply_errorf(&two, "ERR %s", "x");
+    two.muted = true;
+    reply_error(&two, "ERR y");
+    reply_ok(&two);
+    cr_assert_eq(tally.total, 3);
+    cr_assert_eq(tally.used, 2);
+    cr_assert_eq(tally.codes[1].count, 2);
+    expect("-OOM no memory\r\n-ERR x\r\n");
 }
