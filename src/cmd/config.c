@@ -108,7 +108,11 @@ static int stats_reset(struct shard *there, void *argument)
 
 co_fn int cmd_config_resetstat(struct request *request)
 {
-    IGNORE(shard_call_all(request->here->shard, stats_reset, NULL, 0), "it returns 0");
-    reply_ok(request->reply);
+    int err = shard_call_all(request->here->shard, stats_reset, NULL, 0);
+    if (err < 0) {
+        reply_errorf(request->reply, "ERR %s", error_text(err));
+    } else {
+        reply_ok(request->reply);
+    }
     return 0;
 }

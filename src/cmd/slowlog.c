@@ -216,8 +216,9 @@ co_fn int cmd_slowlog_get(struct request *request)
         output_init(&parts[i].output, SIZE_MAX);
         parts[i].resp = request->reply->resp;
     }
-    if (shard_call_all(request->here->shard, slowlog_read, parts, sizeof(parts[0])) < 0) {
-        reply_error(request->reply, "OOM out of memory");
+    int err = shard_call_all(request->here->shard, slowlog_read, parts, sizeof(parts[0]));
+    if (err < 0) {
+        reply_errorf(request->reply, "ERR %s", error_text(err));
     } else {
         slowlog_merge(request, parts, wanted < 0 ? UINT64_MAX : (uint64_t)wanted);
     }
@@ -240,8 +241,11 @@ static int slowlog_count(struct shard *there, void *argument)
 co_fn int cmd_slowlog_len(struct request *request)
 {
     uint64_t counts[SHARDS_MAX] = {0};
-    IGNORE(shard_call_all(request->here->shard, slowlog_count, counts, sizeof(counts[0])),
-           "it returns 0");
+    int err = shard_call_all(request->here->shard, slowlog_count, counts, sizeof(counts[0]));
+    if (err < 0) {
+        reply_errorf(request->reply, "ERR %s", error_text(err));
+        return 0;
+    }
     uint64_t total = 0;
     for (uint32_t i = 0; i < SHARDS_MAX; i++) {
         total += counts[i];
@@ -259,7 +263,11 @@ static int slowlog_reset(struct shard *there, void *argument)
 
 co_fn int cmd_slowlog_reset(struct request *request)
 {
-    IGNORE(shard_call_all(request->here->shard, slowlog_reset, NULL, 0), "it returns 0");
-    reply_ok(request->reply);
+    int err = shard_call_all(request->here->shard, slowlog_reset, NULL, 0);
+    if (err < 0) {
+        reply_errorf(request->reply, "ERR %s", error_text(err));
+    } else {
+        reply_ok(request->reply);
+    }
     return 0;
 }

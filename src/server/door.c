@@ -21,6 +21,7 @@ enum {
     GET_TEXT_BYTES_MAX = 1 << 20,
     GET_ENTRIES_MAX = CONFIG_DIRECTIVES_MAX * 2, /* aliases are shown, too */
     REWRITE_READ_BYTES = 64 << 10,
+    APPLY_RETRY_NS = 1000000,
 };
 
 /* ---- CONFIG GET ---- */
@@ -165,7 +166,8 @@ static int apply_on_shard(struct shard *there, void *argument)
     return 0;
 }
 
-/* Every shard takes over what it needs. Suspends. */
+/* Every shard takes over what it needs: one that has no coroutine left for a moment is asked again,
+ * since the configuration must be the same on all of them. Suspends. */
 static co_fn void apply(struct server *server, struct shard *shard)
 {
     const struct config *config = server->config;
@@ -175,7 +177,11 @@ static co_fn void apply(struct server *server, struct shard *shard)
     engine_set_memory(server->engine, options.memory_bytes);
     net_shared_set_clients_max(server->net_shared,
                                (uint32_t)config_number(config, DIRECTIVE_MAXCLIENTS));
-    IGNORE(shard_call_all(shard, apply_on_shard, server, 0), "it returns 0");
+    for (uint32_t i = 0; i < shard_count(shard); i++) {
+        while (shard_call(shard, i, apply_on_shard, server) < 0) {
+            await_sleep_ns(shard, APPLY_RETRY_NS);
+        }
+    }
 }
 
 /* Suspends. */
