@@ -115,6 +115,9 @@ struct cmd_shard {
     struct list slowlog;
     uint32_t slowlog_entries;
     struct list monitors; /* sessions in MONITOR here */
+    /* Lines on their way to them from other shards, which add to it and say when it is too much. */
+    _Atomic uint64_t monitor_bytes;
+    _Atomic bool monitor_overrun;
 };
 
 /* A connection as the commands see it. */

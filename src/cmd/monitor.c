@@ -3,13 +3,17 @@
 #include "base/assert.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/logger.h"
 #include "base/mem.h"
 #include "base/quote.h"
 #include "cmd/families.h"
 #include "cmd/redact.h"
 #include "cmd/request.h"
 
-enum { MONITOR_LINE_BYTES_MAX = 64 << 20 };
+enum {
+    MONITOR_LINE_BYTES_MAX = 64 << 20,
+    MONITOR_BYTES_MAX = MONITOR_LINE_BYTES_MAX, /* on their way to one shard */
+};
 
 /* A line on its way to another shard; freed there. */
 struct monitor_line {
@@ -28,11 +32,30 @@ static void monitor_show(struct cmd_shard *here, struct slice line)
     }
 }
 
+/* The shard could not keep up, and lines were lost: who shows some of them would lie. As with any
+ * client whose output limit is reached. */
+static void monitor_close_all(struct cmd_shard *here)
+{
+    LIST_FOREACH (&here->monitors, node) {
+        struct session *session = container_of(node, struct session, monitor_node);
+        if (!conn_is_closing(session->conn)) {
+            LOGGER_WARNING("Closing client in MONITOR: more than %d MB of lines wait for its "
+                           "shard: id=%llu",
+                           MONITOR_BYTES_MAX >> 20, (unsigned long long)conn_id(session->conn));
+            conn_close(session->conn);
+        }
+    }
+}
+
 static void monitor_arrive(struct shard *receiver, struct message *message)
 {
     struct monitor_line *line = container_of(message, struct monitor_line, message);
     struct cmd_shard *here = shard_slot(receiver, SHARD_SLOT_CMD);
     if (here != NULL) {
+        atomic_fetch_sub(&here->monitor_bytes, line->text.bytes);
+        if (atomic_exchange(&here->monitor_overrun, false)) {
+            monitor_close_all(here);
+        }
         monitor_show(here, (struct slice){line->text.data, line->text.bytes});
     }
     buffer_deinit(&line->text);
@@ -57,12 +80,21 @@ static int monitor_format(struct buffer *text, const struct session *session,
 
 static void monitor_send(struct cmd_shard *here, uint32_t to, const struct buffer *text)
 {
+    struct cmd_shard *there = here->server->shard_states[to];
+    ASSERT(there != NULL); /* as long as there are connections */
+    if (atomic_fetch_add(&there->monitor_bytes, text->bytes) + text->bytes > MONITOR_BYTES_MAX) {
+        atomic_fetch_sub(&there->monitor_bytes, text->bytes);
+        atomic_store(&there->monitor_overrun, true); /* the next line that arrives finds it */
+        return;
+    }
     struct monitor_line *line = mem_calloc(1, sizeof(*line));
     if (line == NULL) {
+        atomic_fetch_sub(&there->monitor_bytes, text->bytes);
         return; /* a line less */
     }
     buffer_init(&line->text, MONITOR_LINE_BYTES_MAX);
     if (buffer_append(&line->text, text->data, text->bytes) < 0) {
+        atomic_fetch_sub(&there->monitor_bytes, text->bytes);
         mem_free(line);
         return;
     }
