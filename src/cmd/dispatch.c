@@ -28,6 +28,8 @@ struct prepared {
     bool has_key;
 };
 
+enum { KEYS_SCRATCH_KEEP = 256 };
+
 enum step {
     STEP_TAKEN,
     STEP_BLOCKED, /* by the session's slots: goes on when they end */
@@ -290,16 +292,18 @@ static enum step run_there(struct session *session, const struct prepared *p,
     return STEP_TAKEN;
 }
 
-/* Room for the keys of a command that runs at once; NULL: no memory. */
+/* Room for the keys of a command that runs at once; NULL: no memory. What a large one needed goes
+ * with the next small one. */
 static struct key *keys_room(struct cmd_shard *here, uint32_t count)
 {
-    if (count > here->keys_scratch_count) {
-        struct key *keys = mem_realloc(here->keys_scratch, count * sizeof(*keys));
+    uint32_t room = count > KEYS_SCRATCH_KEEP ? count : KEYS_SCRATCH_KEEP;
+    if (room != here->keys_scratch_count) {
+        struct key *keys = mem_realloc(here->keys_scratch, room * sizeof(*keys));
         if (keys == NULL) {
-            return NULL;
+            return count <= here->keys_scratch_count ? here->keys_scratch : NULL;
         }
         here->keys_scratch = keys;
-        here->keys_scratch_count = count;
+        here->keys_scratch_count = room;
     }
     return here->keys_scratch;
 }
