@@ -147,8 +147,7 @@ static void conn_protocol_error(struct conn *conn, const char *text)
     struct net *net = conn->net;
     net->stats.protocol_errors++;
     LOGGER_VERBOSE("%s: id=%llu", text, (unsigned long long)conn->id);
-    struct reply reply = {
-        .output = conn_output(conn), .tally = net->handlers.errors, .resp = 2};
+    struct reply reply = {.output = conn_output(conn), .tally = net->handlers.errors, .resp = 2};
     reply_errorf(&reply, "ERR %s", text);
     conn_close_after_reply(conn);
 }

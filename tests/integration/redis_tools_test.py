@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 
@@ -21,6 +22,29 @@ from support.case import ServerCase, run  # noqa: E402
 WAIT_S = 120  # a limit for hangs, not an expectation
 # What redis-benchmark sends by default, as far as there are strings only.
 BENCHMARKS = 'ping_inline,ping_mbulk,set,get,incr,mset'
+
+
+def read_until(terminal, pattern):
+    """What comes up to the pattern, or to the end if there is none; AssertionError if it doesn't.
+
+    A terminal whose other side is closed ends with an error.
+    """
+    seen = b''
+    deadline = time.monotonic() + WAIT_S
+    while pattern is None or not re.search(pattern, seen):
+        ready, _, _ = select.select([terminal], [], [], max(0, deadline - time.monotonic()))
+        if not ready:
+            raise AssertionError(f'no {pattern} within {WAIT_S} s: {seen}')
+        try:
+            some = os.read(terminal, 4096)
+        except OSError:
+            some = b''
+        if not some:
+            if pattern is None:
+                break
+            raise AssertionError(f'ended without {pattern}: {seen}')
+        seen += some
+    return seen
 
 
 class Cli(ServerCase):
@@ -117,25 +141,21 @@ class Cli(ServerCase):
 
     def test_interactive(self):
         """Through a terminal, with its hints and its prompt."""
-        pid, terminal = pty.fork()
-        if pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
-            os.environ['TERM'] = 'xterm'
-            os.environ['REDISCLI_HISTFILE'] = '/dev/null'
-            os.execvp('redis-cli', ['redis-cli', '-p', str(self.server.port)])
-        seen = b''
+        # Not pty.fork: this process has threads, so nothing but exec may come after a fork.
+        terminal, their_end = pty.openpty()
+        fcntl.ioctl(their_end, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+        process = subprocess.Popen(
+            ['redis-cli', '-p', str(self.server.port)],
+            stdin=their_end,
+            stdout=their_end,
+            stderr=their_end,
+            env={**os.environ, 'TERM': 'xterm', 'REDISCLI_HISTFILE': '/dev/null'},
+            start_new_session=True,
+        )
+        os.close(their_end)
         try:
-
-            def wait_for(pattern):
-                nonlocal seen
-                while not re.search(pattern, seen):
-                    ready, _, _ = select.select([terminal], [], [], WAIT_S)
-                    self.assertTrue(ready, seen)
-                    seen += os.read(terminal, 4096)
-                seen = b''
-
             prompt = b'127.0.0.1:%d' % self.server.port
-            wait_for(prompt + b'> ')
+            read_until(terminal, prompt + b'> ')
             for line, pattern in (
                 (b'SET k "v w"', b'\r\nOK\r\n'),
                 (b'GET k', b'\r\n"v w"\r\n'),
@@ -148,11 +168,14 @@ class Cli(ServerCase):
             ):
                 os.write(terminal, line + b'\r')
                 # What is typed before the next prompt would be dropped.
-                wait_for(b'(?s)' + pattern + b'.*127[.]0[.]0[.]1:[^ ]*> ')
+                read_until(terminal, b'(?s)' + pattern + b'.*127[.]0[.]0[.]1:[^ ]*> ')
             os.write(terminal, b'quit\r')
+            read_until(terminal, None)
+            self.assertEqual(0, process.wait(WAIT_S))
         finally:
+            process.kill()
+            process.wait()
             os.close(terminal)
-            os.waitpid(pid, 0)
 
     # ----- modes -----
 
