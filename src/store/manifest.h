@@ -14,11 +14,12 @@
  * closing adds a CLOSE record, so that damage to the last commit's record shows by what follows.
  * What can't be told apart from an unfinished append is damage to the very last record after a
  * crash: the commit's bytes were whole once, and nothing later says so. Then the partition opens
- * with the state before, partition_applied is that state's, and the redo log decides: if it still
- * has the records from there on, replay brings everything back; if it was trimmed beyond (the
- * superblock's log_start is above partition_applied), data refuses to start. So log_start must
- * never be above what the manifests had durably applied. After a cut, and after a failed write,
- * nothing is appended to that file any more: the next commit begins with a new manifest.
+ * with the state before, partition_applied is that state's, and replay brings everything back if
+ * the redo log still has the records from there on. If it was trimmed beyond, the commit is lost
+ * unnoticed: a partition without changes has an applied LSN below the log's start, too. After an
+ * orderly end (options.ended) a closing record must be there, and its absence is damage. After a
+ * cut, and after a failed write, nothing is appended to that file any more: the next commit begins
+ * with a new manifest.
  *
  * Who calls: partition.c. One thread; co_fn as marked.
  */
