@@ -79,6 +79,10 @@ static size_t glob_skip_stars(struct slice pattern, size_t at)
  */
 bool glob_match(struct slice pattern, struct slice text, bool nocase)
 {
+    if (text.bytes == 0) {
+        /* Redis leaves its loop before it looks at the pattern; "*" alone its commands know. */
+        return pattern.bytes == 0 || slice_equal(pattern, slice_cstr("*"));
+    }
     size_t at = 0;
     size_t i = 0;
     size_t star_at = 0; /* behind the last '*'; 0 while there was none */
