@@ -112,6 +112,10 @@ void reply_errorf(struct reply *reply, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    /* Ends of lines at the end go, others become blanks: as Redis has it. */
+    for (size_t bytes = strlen(text); bytes > 0 && strchr("\r\n", text[bytes - 1]) != NULL;) {
+        text[--bytes] = '\0';
+    }
     reply_error(reply, text);
 }
 

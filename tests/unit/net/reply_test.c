@@ -157,6 +157,14 @@ Test(reply, lets_no_text_end_a_line)
     cr_assert_eq(three.errors, 1);
 }
 
+Test(reply, takes_ends_of_lines_off_the_end_of_an_error)
+{
+    reply_errorf(&two, "ERR no %s", "a\r\nb\r\n\n");
+    expect("-ERR no a  b\r\n");
+    reply_errorf(&two, "%s", "\r\n");
+    expect("-\r\n");
+}
+
 Test(reply, says_nothing_when_muted)
 {
     two.muted = true;
