@@ -6,10 +6,10 @@ static const char *const debug_choices[] = {"no", "yes", "local", NULL};
 static const char *const level_choices[] = {"debug",   "verbose", "notice",
                                             "warning", "nothing", NULL};
 static const char *const supervised_choices[] = {"no", "upstart", "systemd", "auto", NULL};
-static const char *const fsync_choices[] = {"always", "everysec", "no", NULL};
-static const char *const policy_choices[] = {"noeviction",      "volatile-lru",   "volatile-lfu",
-                                             "volatile-random", "volatile-ttl",   "allkeys-lru",
-                                             "allkeys-lfu",     "allkeys-random", NULL};
+static const char *const fsync_choices[] = {"everysec", "always", "no", NULL};
+static const char *const policy_choices[] = {"volatile-lru",   "volatile-lfu", "volatile-random",
+                                             "volatile-ttl",   "allkeys-lru",  "allkeys-lfu",
+                                             "allkeys-random", "noeviction",   NULL};
 static const char *const backend_choices[] = {"auto", "uring", "posix", NULL};
 
 #define MIB (INT64_C(1) << 20)

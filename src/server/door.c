@@ -125,8 +125,8 @@ static int set_value(struct config *config, uint32_t index, struct slice value,
     return err;
 }
 
-static int set_pair(struct config_order *order, struct config *config, uint32_t pair,
-                    bool seen[CONFIG_DIRECTIVES_MAX])
+/* All names are looked at before the first value, as Redis does. */
+static int check_name(struct config_order *order, uint32_t pair, bool seen[CONFIG_DIRECTIVES_MAX])
 {
     struct slice name = order->pairs[pair * 2];
     int index = directive_find(name);
@@ -140,6 +140,13 @@ static int set_pair(struct config_order *order, struct config *config, uint32_t 
         return refuse(order, name, "duplicate parameter");
     }
     seen[index] = true;
+    return 0;
+}
+
+static int set_pair(struct config_order *order, struct config *config, uint32_t pair)
+{
+    struct slice name = order->pairs[pair * 2];
+    int index = directive_find(name);
     bool given = config->values[index].given;
     char error[CONFIG_ERROR_BYTES] = "out of memory";
     if (set_value(config, (uint32_t)index, order->pairs[pair * 2 + 1], error) < 0) {
@@ -194,7 +201,10 @@ static co_fn int set_there(struct shard *there, void *argument)
     bool seen[CONFIG_DIRECTIVES_MAX] = {false};
     int err = config != NULL ? 0 : ERR_MEMORY;
     for (uint32_t i = 0; err == 0 && i < order->pair_count; i++) {
-        err = set_pair(order, config, i, seen);
+        err = check_name(order, i, seen);
+    }
+    for (uint32_t i = 0; err == 0 && i < order->pair_count; i++) {
+        err = set_pair(order, config, i);
     }
     if (err == 0) {
         config_destroy(server->config);

@@ -47,7 +47,7 @@ static int descriptors_max(const struct config *config)
 
 static enum log_sync_mode sync_mode(const struct config *config)
 {
-    static const enum log_sync_mode modes[] = {LOG_SYNC_ALWAYS, LOG_SYNC_EVERYSEC, LOG_SYNC_NO};
+    static const enum log_sync_mode modes[] = {LOG_SYNC_EVERYSEC, LOG_SYNC_ALWAYS, LOG_SYNC_NO};
     return modes[config_number(config, DIRECTIVE_APPENDFSYNC)];
 }
 

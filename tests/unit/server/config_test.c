@@ -93,7 +93,7 @@ Test(config, bad_values_name_the_reason_and_change_nothing)
         {"unixsocketperm", "789", "argument couldn't be parsed as an octal number"},
         {"unixsocketperm", "1000", "argument must be between 0 and 777 inclusive"},
         {"appendfsync", "sometimes",
-         "argument(s) must be one of the following: always, everysec, no"},
+         "argument(s) must be one of the following: everysec, always, no"},
         {"save", "60", "Invalid save parameters"},
         {"save", "60 x", "Invalid save parameters"},
         {"save", "0 1", "Invalid save parameters"},
