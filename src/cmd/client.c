@@ -220,11 +220,11 @@ int cmd_client_unblock(struct request *request)
         session_reply_usage(request->reply, request->command, request->args[1]);
         return 0;
     }
-    if (arg_i64(request, 2, &id) < 0) {
-        return 0;
-    }
     if (request->argc == 4 && !arg_is(request, 3, "timeout") && !arg_is(request, 3, "error")) {
         reply_error(request->reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+        return 0;
+    }
+    if (arg_i64(request, 2, &id) < 0) {
         return 0;
     }
     reply_i64(request->reply, 0);

@@ -45,15 +45,11 @@ int cmd_reset(struct request *request)
 
 int cmd_select(struct request *request)
 {
-    int64_t database;
-    if (arg_i64(request, 1, &database) < 0) {
+    uint32_t database;
+    if (arg_database(request, 1, &database) < 0) {
         return 0;
     }
-    if (database < 0 || database >= request->here->server->databases) {
-        reply_error(request->reply, "ERR DB index is out of range");
-        return 0;
-    }
-    request->session->database = (uint32_t)database;
+    request->session->database = database;
     reply_ok(request->reply);
     return 0;
 }

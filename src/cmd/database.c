@@ -71,18 +71,19 @@ co_fn int cmd_swapdb(struct request *request)
 {
     static const char *const errors[] = {"ERR invalid first DB index",
                                          "ERR invalid second DB index"};
-    uint32_t pair[2];
     for (uint32_t i = 0; i < 2; i++) {
-        int64_t database;
-        if (number_parse_i64(request->args[1 + i], &database) < 0) {
+        int64_t number;
+        if (number_parse_i64(request->args[1 + i], &number) < 0 || number < INT32_MIN ||
+            number > INT32_MAX) {
             reply_error(request->reply, errors[i]);
             return 0;
         }
-        if (database < 0 || database >= request->here->server->databases) {
-            reply_error(request->reply, "ERR DB index is out of range");
+    }
+    uint32_t pair[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        if (arg_database(request, 1 + i, &pair[i]) < 0) {
             return 0;
         }
-        pair[i] = (uint32_t)database;
     }
     run_change(request, swap_two, pair);
     return 0;

@@ -27,7 +27,7 @@ static uint64_t help_lines(struct reply *reply, const char *parent, size_t paren
         char line[256];
         snprintf(name, sizeof(name), "%s", sub->name + parent_bytes + 1);
         upper(name);
-        snprintf(line, sizeof(line), "%s %s", name, sub->syntax);
+        snprintf(line, sizeof(line), "%s%s%s", name, *sub->syntax != '\0' ? " " : "", sub->syntax);
         reply_status(reply, line);
         snprintf(line, sizeof(line), "    %s", sub->summary);
         reply_status(reply, line);

@@ -242,15 +242,15 @@ static int reply_keys(struct request *request, bool with_flags)
         reply_error(request->reply, "ERR Invalid command specified");
         return 0;
     }
+    if (command->first_key == 0) {
+        reply_error(request->reply, "ERR The command has no key arguments");
+        return 0;
+    }
     if (!command_arity_fits(command, argc)) {
         reply_error(request->reply, "ERR Invalid number of arguments specified for command");
         return 0;
     }
     uint32_t count = command_key_count(command, argc);
-    if (count == 0) {
-        reply_error(request->reply, "ERR The command has no key arguments");
-        return 0;
-    }
     reply_array(request->reply, count);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = (uint32_t)command->first_key + i * (uint32_t)command->key_step;

@@ -130,11 +130,8 @@ static int copy_options_parse(struct request *request, struct copy_options *ret_
         if (arg_is(request, i, "replace")) {
             options.replace = true;
         } else if (arg_is(request, i, "db") && i + 1 < request->argc) {
-            int64_t database;
-            TRY(arg_i64_range(request, ++i, 0, request->here->server->databases - 1,
-                              "ERR DB index is out of range", &database));
+            TRY(arg_database(request, ++i, &options.database));
             options.has_database = true;
-            options.database = (uint32_t)database;
         } else {
             reply_error(request->reply, REPLY_SYNTAX);
             return ERR_PROTOCOL;

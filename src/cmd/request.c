@@ -184,6 +184,20 @@ int arg_i64_range(struct request *request, uint32_t index, int64_t min, int64_t 
     return 0;
 }
 
+int arg_database(struct request *request, uint32_t index, uint32_t *ret_database)
+{
+    int64_t number;
+    TRY(arg_i64_range(request, index, INT32_MIN, INT32_MAX,
+                      "ERR value is out of range, value must between -2147483648 and 2147483647",
+                      &number));
+    if (number < 0 || number >= request->here->server->databases) {
+        reply_error(request->reply, REPLY_NO_DATABASE);
+        return ERR_LIMIT;
+    }
+    *ret_database = (uint32_t)number;
+    return 0;
+}
+
 bool arg_is(const struct request *request, uint32_t index, const char *word)
 {
     ASSERT(index < request->argc);

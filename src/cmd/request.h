@@ -95,6 +95,9 @@ NODISCARD int arg_i64(struct request *request, uint32_t index,
                       int64_t *ret_value); /* "ERR value is not an integer or out of range" */
 NODISCARD int arg_i64_range(struct request *request, uint32_t index, int64_t min, int64_t max,
                             const char *error, int64_t *ret_value);
+/* A database's number, as Redis takes it: one that is no int has its own error, before one that
+ * there is no database of. */
+NODISCARD int arg_database(struct request *request, uint32_t index, uint32_t *ret_database);
 bool arg_is(const struct request *request, uint32_t index, const char *word); /* case-insensitive */
 void reply_view_bulk(struct request *request,
                      const struct view *view); /* bulk, shared if large; null if absent */
@@ -105,6 +108,7 @@ void reply_view_bulk(struct request *request,
 #define REPLY_NOT_INTEGER "ERR value is not an integer or out of range"
 #define REPLY_NOT_FLOAT "ERR value is not a valid float"
 #define REPLY_NO_KEY "ERR no such key"
+#define REPLY_NO_DATABASE "ERR DB index is out of range"
 #define REPLY_OUT_OF_RANGE "ERR index out of range"
 
 #endif

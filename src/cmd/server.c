@@ -9,6 +9,7 @@
 #include "base/number.h"
 #include "cmd/families.h"
 #include "cmd/request.h"
+#include "cmd/session.h"
 
 enum { INFO_BYTES_MAX = 1 << 20 };
 
@@ -182,6 +183,10 @@ static int flush_nothing(struct request *request, const char *error)
 
 int cmd_function_flush(struct request *request)
 {
+    if (request->argc > 3) {
+        session_reply_usage(request->reply, request->command, request->args[1]);
+        return 0;
+    }
     return flush_nothing(request, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
 }
 
