@@ -1,8 +1,5 @@
 #include "base/random.h"
 
-#include <errno.h>
-#include <sys/random.h>
-
 #include "base/assert.h"
 
 /* xoshiro256** 1.0 and splitmix64 are by Blackman and Vigna, in the public domain. */
@@ -53,18 +50,4 @@ uint64_t random_below(struct random *random, uint64_t limit)
         }
     }
     return (uint64_t)(product >> 64);
-}
-
-void random_from_os(void *data, size_t bytes)
-{
-    uint8_t *to = data;
-    while (bytes > 0) {
-        ssize_t got = getrandom(to, bytes, 0);
-        if (got < 0) {
-            ASSERT(errno == EINTR);
-            continue;
-        }
-        to += got;
-        bytes -= (size_t)got;
-    }
 }

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -51,6 +52,13 @@ void thread_set_name(const char *name)
 void thread_yield(void)
 {
     (void)sched_yield();
+}
+
+void thread_sleep_ms(uint32_t ms)
+{
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+    }
 }
 
 int thread_pin(uint32_t index)

@@ -36,6 +36,9 @@ void thread_set_name(const char *name);
 /* Lets another runnable thread have the CPU. */
 void thread_yield(void);
 
+/* Waits; for threads that may block. */
+void thread_sleep_ms(uint32_t ms);
+
 /*
  * Keeps the calling thread on one CPU: the `index`-th of those it may use, counting round. Returns
  * 0 or -errno.

@@ -87,6 +87,11 @@ void io_deinit_body(struct io *io);
 NODISCARD int ring_create(const struct io_options *options, struct io **ret_io);
 NODISCARD int posix_create(const struct io_options *options, struct io **ret_io);
 
+/* Makes io_create call `create`, whatever body is asked for: the simulator's. NULL ends that.
+ * Before other threads start. */
+typedef int io_create_fn(const struct io_options *options, struct io **ret_io);
+void io_set_create(io_create_fn *create);
+
 /* Ends the operation and runs `done`: inside poll only. The op may be gone afterwards. */
 void io_op_end(struct io *io, struct io_op *op, int32_t result);
 

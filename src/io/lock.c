@@ -7,9 +7,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "io/file_disk.h"
 
 enum {
@@ -17,12 +17,6 @@ enum {
     LOCK_MODE = 0644,
     NS_PER_MS = 1000000,
 };
-
-static void sleep_step(void)
-{
-    struct timespec step = {.tv_nsec = (long)LOCK_STEP_MS * NS_PER_MS};
-    (void)nanosleep(&step, NULL);
-}
 
 static int lock_wait(int fd, const char *path, uint32_t timeout_ms, void (*waiting)(const char *))
 {
@@ -32,7 +26,7 @@ static int lock_wait(int fd, const char *path, uint32_t timeout_ms, void (*waiti
         waiting(path);
     }
     while ((err == -EWOULDBLOCK || err == -EINTR) && clock_mono_ns() < end_ns) {
-        sleep_step();
+        thread_sleep_ms(LOCK_STEP_MS);
         err = file_get_disk()->lock(fd);
     }
     return err == -EWOULDBLOCK ? ERR_LOCKED : err;

@@ -3,7 +3,7 @@
  * bodies: a hand-written switch (coro_switch_asm.c with one .S file for each CPU), and ucontext
  * for all other CPUs, which costs two system calls a switch. The build picks (option coroutine).
  *
- * Only coro.c includes this.
+ * Only coro.c includes this, and the simulator for the threads it carries.
  */
 #ifndef SHARD_CORO_SWITCH_H
 #define SHARD_CORO_SWITCH_H

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "shard/coro_impl.h"
+#include "shard/thread_local.h"
 
 enum {
     /* Idle stacks that keep their pages whatever happens. */
@@ -14,8 +15,7 @@ enum {
     SLICE_NORMAL_NS = 200 * 1000,
 };
 
-static _Thread_local struct sched *current;
-static _Thread_local uint32_t atomic_depth;
+_Thread_local struct shard_thread shard_here;
 
 int sched_create(uint32_t coros_max, struct sched **ret_sched)
 {
@@ -49,26 +49,26 @@ void sched_destroy(struct sched *sched)
 
     idle_free(&sched->warm);
     idle_free(&sched->cold);
-    if (current == sched) {
-        current = NULL;
+    if (shard_here.sched == sched) {
+        shard_here.sched = NULL;
     }
     mem_free(sched);
 }
 
 struct sched *sched_current(void)
 {
-    return current;
+    return shard_here.sched;
 }
 
 void sched_enter(struct sched *sched)
 {
-    ASSERT(current == NULL || current->running == NULL);
-    current = sched;
+    ASSERT(shard_here.sched == NULL || shard_here.sched->running == NULL);
+    shard_here.sched = sched;
 }
 
 struct coro *coro_self(void)
 {
-    return current == NULL ? NULL : current->running;
+    return shard_here.sched == NULL ? NULL : shard_here.sched->running;
 }
 
 const char *coro_name(const struct coro *coro)
@@ -114,7 +114,7 @@ co_fn void co_park(void)
 {
     struct coro *coro = coro_self();
     ASSERT(coro != NULL);
-    ASSERT(atomic_depth == 0);
+    ASSERT(shard_here.atomic_depth == 0);
 
     if (coro->ready_early) {
         coro->ready_early = false;
@@ -126,7 +126,7 @@ co_fn void co_park(void)
 
 void co_ready(struct coro *coro)
 {
-    ASSERT(coro->sched == current);
+    ASSERT(coro->sched == shard_here.sched);
     ASSERT(!coro->ready_early);
 
     if (coro->state == CORO_PARKED) {
@@ -141,7 +141,7 @@ co_fn void co_yield(void)
 {
     struct coro *coro = coro_self();
     ASSERT(coro != NULL);
-    ASSERT(atomic_depth == 0);
+    ASSERT(shard_here.atomic_depth == 0);
 
     ready_push(coro);
     coro_suspend(coro);
@@ -149,9 +149,9 @@ co_fn void co_yield(void)
 
 co_fn void co_yield_if_due(void)
 {
-    struct sched *sched = current;
+    struct sched *sched = shard_here.sched;
     ASSERT(sched != NULL && sched->running != NULL);
-    ASSERT(atomic_depth == 0);
+    ASSERT(shard_here.atomic_depth == 0);
 
     if (sched->slice_asked++ % SLICE_ASKS_PER_READ != 0) {
         return;
@@ -166,13 +166,13 @@ co_fn void co_yield_if_due(void)
 
 void co_atomic_begin(void)
 {
-    atomic_depth++;
+    shard_here.atomic_depth++;
 }
 
 void co_atomic_end(void)
 {
-    ASSERT(atomic_depth > 0);
-    atomic_depth--;
+    ASSERT(shard_here.atomic_depth > 0);
+    shard_here.atomic_depth--;
 }
 
 /* ---- running ---- */
@@ -200,8 +200,8 @@ static void run_first(struct sched *sched, enum coro_priority priority, int64_t 
 
 uint32_t sched_run(struct sched *sched)
 {
-    ASSERT(current == sched);
-    ASSERT(atomic_depth == 0);
+    ASSERT(shard_here.sched == sched);
+    ASSERT(shard_here.atomic_depth == 0);
 
     uint32_t count = sched->ready_count[CORO_NORMAL];
     for (uint32_t i = 0; i < count; i++) {
@@ -212,8 +212,8 @@ uint32_t sched_run(struct sched *sched)
 
 uint32_t sched_run_low(struct sched *sched, int64_t budget_ns)
 {
-    ASSERT(current == sched);
-    ASSERT(atomic_depth == 0);
+    ASSERT(shard_here.sched == sched);
+    ASSERT(shard_here.atomic_depth == 0);
 
     if (sched->ready_count[CORO_LOW] == 0) {
         return 0;

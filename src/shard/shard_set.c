@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "shard/shard_impl.h"
+#include "shard/thread_local.h"
 
 /*
  * The life of a set:
@@ -21,11 +22,9 @@
  * two rounds, and nothing ever will again.
  */
 
-static _Thread_local struct shard *self;
-
 struct shard *shard_self(void)
 {
-    return self;
+    return shard_here.shard;
 }
 
 uint32_t shard_set_count(const struct shard_set *set)
@@ -201,7 +200,7 @@ static void shard_thread(void *argument)
     if (set->options.pin_threads) {
         IGNORE(thread_pin(shard->id), "an unpinned thread only runs a little slower");
     }
-    self = shard;
+    shard_here.shard = shard;
     shard->opened_result = shard_open(shard);
     bool opened = shard->opened_result >= 0;
     gate_arrive(&set->opened);
@@ -215,7 +214,7 @@ static void shard_thread(void *argument)
     if (opened) {
         shard_close(shard);
     }
-    self = NULL;
+    shard_here.shard = NULL;
 }
 
 /* Lets the threads that have opened go on, all into their loops or, on an error, all to their end.

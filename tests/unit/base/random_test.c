@@ -74,15 +74,3 @@ Test(random, below_nothing_is_refused, .signal = SIGABRT)
     random_seed(&random, 3);
     (void)random_below(&random, 0);
 }
-
-Test(random, os_fills_all_bytes)
-{
-    /* 600 bytes: more than the kernel promises to give at once. */
-    uint8_t first[600] = {0};
-    uint8_t second[600] = {0};
-    random_from_os(first, sizeof(first));
-    random_from_os(second, sizeof(second));
-    cr_assert_neq(memcmp(first, second, 32), 0);
-    cr_assert_neq(memcmp(first + 568, second + 568, 32), 0);
-    random_from_os(first, 0);
-}
