@@ -144,7 +144,7 @@ NODISCARD int64_t io_send_now(struct io *io, int fd, const void *data, size_t by
 /* How io_poll waits. */
 struct io_wait {
     int64_t timeout_ns; /* 0: don't wait; < 0: no limit */
-    uint32_t batch;     /* wait for up to so many events ... */
+    uint32_t batch;     /* wait for up to so many events, not counting new sends that end ... */
     uint32_t batch_us;  /* ... but at most this long once there is one; 0: return at the first.
                            A wish: the posix body returns at the first event */
     void (*waited)(void *context); /* called when the wait is over, before any callback; or NULL */

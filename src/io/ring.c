@@ -226,15 +226,23 @@ static bool ring_has_work(struct ring *ring)
            (IO_URING_READ_ONCE(*ring->uring.sq.kflags) & due) != 0;
 }
 
+/* How many completions make a batch of events. A send mostly ends as it is submitted: it is no
+ * event to wait for, and would end the wait in place of one. */
+static uint32_t batch_completions(const struct ring *ring, const struct io_wait *wait)
+{
+    return wait->batch + ring->sends_filled;
+}
+
 /* Waits for a batch where the kernel can't: first for all of it within batch_us, and if that
  * brought nothing at all, for the first event. */
 static int wait_in_steps(struct ring *ring, const struct io_wait *wait)
 {
+    uint32_t events = batch_completions(ring, wait);
     int64_t step_ns = (int64_t)wait->batch_us * NS_PER_US;
     if (wait->timeout_ns >= 0 && wait->timeout_ns <= step_ns) {
-        return ring_enter(ring, wait->batch, 0, wait->timeout_ns);
+        return ring_enter(ring, events, 0, wait->timeout_ns);
     }
-    TRY(ring_enter(ring, wait->batch, 0, step_ns));
+    TRY(ring_enter(ring, events, 0, step_ns));
     if (io_uring_cq_ready(&ring->uring) > 0) {
         return 0;
     }
@@ -256,7 +264,7 @@ static int ring_wait(struct ring *ring, const struct io_wait *wait)
     if (ring->min_wait) {
         /* Without an end the kernel returns after batch_us, with or without an event. */
         int64_t timeout_ns = wait->timeout_ns < 0 ? TIMEOUT_LONG_NS : wait->timeout_ns;
-        return ring_enter(ring, wait->batch, wait->batch_us, timeout_ns);
+        return ring_enter(ring, batch_completions(ring, wait), wait->batch_us, timeout_ns);
     }
     return wait_in_steps(ring, wait);
 }
@@ -266,6 +274,7 @@ static int ring_poll(struct io *io, const struct io_wait *wait)
     struct ring *ring = ring_of(io);
     ring_restart(ring);
     TRY(ring_wait(ring, wait));
+    ring->sends_filled = 0;
     io_waited(wait);
     return ring_reap(ring);
 }

@@ -59,6 +59,7 @@ struct ring {
     uint32_t disk_in_flight;  /* io.options.ops_max at most */
     struct list disk_waiting; /* operations that are not with the kernel yet */
     struct list send_waiting; /* sends that found no submission entry */
+    uint32_t sends_filled;    /* submission entries filled with sends since the last poll */
     struct list recv_waiting; /* sockets to arm at the next poll */
 
     struct io_uring_buf_ring *buffers; /* the shared receive buffers' ring, and their memory */

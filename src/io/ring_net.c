@@ -199,6 +199,7 @@ static bool send_start(struct ring *ring, struct io_op *op)
     }
     prep_send(ring, sqe, op);
     io_uring_sqe_set_data64(sqe, ring_user_data(op, RING_TAG_SEND));
+    ring->sends_filled++;
     return true;
 }
 

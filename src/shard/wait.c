@@ -1,6 +1,7 @@
 #include "shard/wait.h"
 
 #include "base/assert.h"
+#include "base/bytes.h"
 
 /* Counts are kept in 1/256, so that fading is felt also where passes bring one each. */
 enum { RATE_UNIT = 256, RATE_COMPLETIONS_MAX = 1 << 16 };
@@ -72,7 +73,7 @@ struct io_wait wait_plan(const struct wait_state *state)
         wait.timeout_ns = 0;
     }
     if (wait.timeout_ns != 0 && is_busy(state) && !state->sync_in_flight) {
-        wait.batch = WAIT_BATCH_EVENTS;
+        wait.batch = (uint32_t)min_u64(WAIT_BATCH_EVENTS, state->active_connections / 2);
         wait.batch_us = WAIT_BATCH_US;
     }
     ASSERT(wait.timeout_ns >= -1);

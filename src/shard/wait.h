@@ -19,7 +19,8 @@
 enum {
     WAIT_BATCH_CONNECTIONS_MIN = 8, /* fewer busy connections: never gather */
     WAIT_BATCH_COMPLETIONS_MIN = 4, /* fewer expected within WAIT_BATCH_US: never gather */
-    WAIT_BATCH_EVENTS = 16,
+    WAIT_BATCH_EVENTS = 16, /* at most, and no more than half of the busy connections: the last
+                               ones may be slow to come, and the first wait with them */
     WAIT_BATCH_US = 50,
     WAIT_RATE_PASSES = 64,
     WAIT_RATE_PASS_NS_MAX = 1000000, /* a longer rest says no more than this */

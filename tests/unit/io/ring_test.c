@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "fixture.h"
 
 TestSuite(ring, .timeout = 60);
@@ -66,6 +67,89 @@ Test(ring, batch_is_waited_for_in_steps_where_the_kernel_cannot)
     io_wake(io, NULL);
     cr_assert_eq(io_poll(io, &shorter), 0);
     io_destroy(io);
+}
+
+enum { ECHO_SOCKETS = 2 };
+
+static int echo_fds[ECHO_SOCKETS];
+
+/* Gives back one byte of each socket, when all have come. */
+static void echo_run(void *context)
+{
+    (void)context;
+    char bytes[ECHO_SOCKETS];
+    for (uint32_t i = 0; i < ECHO_SOCKETS; i++) {
+        cr_assert_eq(read(echo_fds[i], &bytes[i], 1), 1);
+    }
+    for (uint32_t i = 0; i < ECHO_SOCKETS; i++) {
+        cr_assert_eq(write(echo_fds[i], &bytes[i], 1), 1);
+    }
+}
+
+static uint32_t echoes;
+
+static void echo_received(struct io_socket *socket, const uint8_t *data, int32_t bytes)
+{
+    (void)socket;
+    cr_assert_eq(bytes, 1);
+    cr_assert_eq(data[0], 'x');
+    echoes++;
+}
+
+static uint32_t sends_ended;
+
+static void echo_sent(struct io_op *op)
+{
+    cr_assert_eq(op->result, 0);
+    sends_ended++;
+}
+
+static void echo_closed(struct io_socket *socket)
+{
+    socket->fd = -1;
+}
+
+/* Sends on all sockets, polls once for a batch of as many events, and has the echoes. */
+static void batch_with_sends(bool min_wait)
+{
+    struct io *io = io_default();
+    struct io_socket sockets[ECHO_SOCKETS] = {0};
+    struct io_op ops[ECHO_SOCKETS];
+    struct iovec part = {.iov_base = (void *)"x", .iov_len = 1};
+    struct io_wait wait = {.timeout_ns = -1, .batch = ECHO_SOCKETS, .batch_us = 30000000};
+    struct thread thread;
+    ring_of(io)->min_wait &= min_wait;
+    for (uint32_t i = 0; i < ECHO_SOCKETS; i++) {
+        int fds[2];
+        fixture_pair(fds);
+        echo_fds[i] = fds[1];
+        io_recv_start(io, &sockets[i], fds[0], echo_received);
+        io_prep(&ops[i], IO_SEND, fds[0], echo_sent);
+        ops[i].iov = &part;
+        ops[i].iov_count = 1;
+        io_submit(io, &ops[i]);
+    }
+    cr_assert_eq(thread_start(&thread, "echo", echo_run, NULL), 0);
+    cr_assert_eq(io_poll(io, &wait), 2 * ECHO_SOCKETS);
+    cr_assert_eq(sends_ended, ECHO_SOCKETS);
+    cr_assert_eq(echoes, ECHO_SOCKETS);
+    thread_join(&thread);
+    for (uint32_t i = 0; i < ECHO_SOCKETS; i++) {
+        io_socket_close(io, &sockets[i], echo_closed);
+        POLL_UNTIL(io, sockets[i].fd < 0);
+        close(echo_fds[i]);
+    }
+    io_destroy(io);
+}
+
+Test(ring, sends_are_no_events_of_a_batch)
+{
+    batch_with_sends(true);
+}
+
+Test(ring, sends_are_no_events_of_a_batch_in_steps)
+{
+    batch_with_sends(false);
 }
 
 static uint64_t wakes_of(const struct io *io)

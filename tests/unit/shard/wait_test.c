@@ -46,8 +46,19 @@ Test(wait, busy_gathers_events)
 {
     struct io_wait wait = wait_plan(&busy);
     cr_assert_eq(wait.timeout_ns, -1);
-    cr_assert_eq(wait.batch, WAIT_BATCH_EVENTS);
+    cr_assert_eq(wait.batch, WAIT_BATCH_CONNECTIONS_MIN / 2);
     cr_assert_eq(wait.batch_us, WAIT_BATCH_US);
+}
+
+Test(wait, gathers_from_half_of_the_connections_up_to_a_limit)
+{
+    struct wait_state state = busy;
+    state.active_connections = 2 * WAIT_BATCH_EVENTS - 1;
+    cr_assert_eq(wait_plan(&state).batch, WAIT_BATCH_EVENTS - 1);
+    state.active_connections = 2 * WAIT_BATCH_EVENTS;
+    cr_assert_eq(wait_plan(&state).batch, WAIT_BATCH_EVENTS);
+    state.active_connections = 2 * WAIT_BATCH_EVENTS + 2;
+    cr_assert_eq(wait_plan(&state).batch, WAIT_BATCH_EVENTS);
 }
 
 Test(wait, one_connection_fewer_does_not_gather)
