@@ -179,11 +179,11 @@ co_fn int cmd_client_kill(struct request *request)
         filter.addr = request->args[2];
     } else {
         filter.skip_id = conn_id(request->session->conn);
-        if (request->argc % 2 != 0) {
-            reply_error(request->reply, REPLY_SYNTAX);
-            return 0;
-        }
-        for (uint32_t i = 2; i + 1 < request->argc; i += 2) {
+        for (uint32_t i = 2; i < request->argc; i += 2) {
+            if (i + 1 == request->argc) {
+                reply_error(request->reply, REPLY_SYNTAX);
+                return 0;
+            }
             if (kill_filter(request, i, &id, &filter) < 0) {
                 return 0;
             }
