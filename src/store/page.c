@@ -101,6 +101,12 @@ static int check_bounds(const uint8_t *page, const struct page_source *source)
         return err_corrupt(source->file, source->offset, "page prefix has %u bytes",
                            page_prefix_bytes(page));
     }
+    for (uint32_t at = page_bytes_used(page); at < STORE_PAGE_BYTES; at++) {
+        if (page[at] != 0) {
+            return err_corrupt(source->file, source->offset, "page byte %u, of its padding, is %u",
+                               at, page[at]);
+        }
+    }
     return 0;
 }
 

@@ -95,6 +95,23 @@ Test(page, every_bit_flip_is_detected, .init = quiet)
     cr_assert_eq(page_check(page, &source, &expect_leaf), 0);
 }
 
+Test(page, padding_that_is_not_zero_is_refused, .init = quiet)
+{
+    uint8_t page[STORE_PAGE_BYTES];
+    struct page_source source = make_page(page);
+    uint32_t end = page_bytes_used(page);
+    cr_assert_lt(end, STORE_PAGE_BYTES);
+    const uint32_t places[] = {end, STORE_PAGE_BYTES - 1};
+    for (int i = 0; i < 2; i++) {
+        page[places[i]] = 1;
+        page_seal(page, source.seed);
+        cr_assert_eq(page_check(page, &source, &expect_leaf), ERR_CORRUPT);
+        page[places[i]] = 0;
+    }
+    page_seal(page, source.seed);
+    cr_assert_eq(page_check(page, &source, &expect_leaf), 0);
+}
+
 Test(page, a_page_at_another_place_does_not_verify, .init = quiet)
 {
     uint8_t page[STORE_PAGE_BYTES];
@@ -163,7 +180,7 @@ Test(page, a_header_that_makes_no_sense_is_refused_though_its_checksum_is_right,
     cr_assert_eq(check_with_byte(PAGE_AT_KIND, PAGE_KIND_BRANCH), ERR_CORRUPT); /* of level 0 */
     cr_assert_eq(check_with_byte(PAGE_AT_LEVEL, 1), ERR_CORRUPT);               /* a leaf */
     cr_assert_eq(check_with_byte(PAGE_AT_PREFIX_BYTES + 1, 7), ERR_CORRUPT);
-    cr_assert_eq(check_with_byte(PAGE_AT_CONTENT_END + 1, 0), 0); /* leaf_check's business */
+    cr_assert_eq(check_with_byte(PAGE_AT_CONTENT_END + 1, 0), ERR_CORRUPT); /* no padding there */
     cr_assert_eq(check_with_byte(PAGE_AT_CONTENT_END + 1, 0x11), ERR_CORRUPT);
     for (uint32_t at = PAGE_AT_ZERO; at < PAGE_HEADER_BYTES; at++) {
         cr_assert_eq(check_with_byte(at, 1), ERR_CORRUPT);
