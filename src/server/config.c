@@ -223,6 +223,9 @@ static int check_save(const struct slice *words, uint32_t count, struct config_n
     if (count % 2 != 0) {
         return refuse(error, "Invalid save parameters");
     }
+    if (count >= CONFIG_WORDS_MAX) {
+        return refuse(error, "too many save parameters"); /* for one line, as it is written */
+    }
     for (uint32_t i = 0; i < count; i++) {
         int64_t number;
         if (number_parse_i64(words[i], &number) < 0 || number < (i % 2 == 0 ? 1 : 0)) {

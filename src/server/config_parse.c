@@ -106,12 +106,17 @@ static int apply_words(struct config_reading *reading, const struct slice *words
     return err == ERR_CONFIG ? fail(reading, error) : err;
 }
 
+static bool is_blank(uint8_t byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\r';
+}
+
 static struct slice trim(struct slice line)
 {
-    while (line.bytes > 0 && strchr(" \t\r", line.data[line.bytes - 1]) != NULL) {
+    while (line.bytes > 0 && is_blank(line.data[line.bytes - 1])) {
         line.bytes--;
     }
-    while (line.bytes > 0 && strchr(" \t\r", line.data[0]) != NULL) {
+    while (line.bytes > 0 && is_blank(line.data[0])) {
         line = slice_skip(line, 1);
     }
     return line;

@@ -82,6 +82,9 @@ Test(config_parse, a_zero_byte_is_no_text)
 {
     cr_expect_eq(config_read_text(config, slice_of("port 7\0 8\n", 10), "x", &failure), ERR_CONFIG);
     cr_expect_str_eq(failure.reason, "the line holds a zero byte");
+    /* Also where blanks are cut off. */
+    cr_expect_eq(config_read_text(config, slice_of("\0port 7", 7), "x", &failure), ERR_CONFIG);
+    cr_expect_eq(config_read_text(config, slice_of("port 7\0\n", 8), "x", &failure), ERR_CONFIG);
 }
 
 Test(config_parse, so_many_words_and_no_more)
@@ -167,6 +170,35 @@ Test(config_parse, what_follows_a_name_is_its_value)
     cr_assert_eq(read_arguments(arguments), 0);
     cr_expect_str_eq(config_text(config, DIRECTIVE_REQUIREPASS), "--secret");
     cr_expect_eq(config_number(config, DIRECTIVE_TIMEOUT), 5);
+}
+
+/* What a file says in several lines CONFIG REWRITE writes in one, which must be read again. */
+Test(config_parse, save_lines_are_as_many_as_fit_in_one)
+{
+    struct buffer text;
+    buffer_init(&text, CONFIG_TEXT_BYTES_MAX);
+    uint32_t fit = (CONFIG_WORDS_MAX - 1) / 2;
+    for (uint32_t i = 0; i < fit; i++) {
+        cr_assert_eq(buffer_append_cstr(&text, "save 60 1\n"), 0);
+    }
+    struct config_failure failed;
+    cr_assert_eq(config_read_text(config, buffer_slice(&text), "", &failed), 0);
+    struct buffer rewritten;
+    buffer_init(&rewritten, CONFIG_TEXT_BYTES_MAX);
+    cr_assert_eq(config_rewrite(config, slice_of(NULL, 0), &rewritten), 0);
+    cr_assert_eq(config_read_text(config, buffer_slice(&rewritten), "", &failed), ERR_CONFIG);
+    cr_assert_eq(failed.line, 2); /* the mark, then pairs that add up to too many */
+    struct config *fresh = config_create();
+    cr_assert_eq(config_read_text(fresh, buffer_slice(&rewritten), "", &failed), 0);
+    config_destroy(fresh);
+    cr_assert_eq(buffer_append_cstr(&text, "save 60 1\n"), 0);
+    fresh = config_create();
+    cr_assert_eq(config_read_text(fresh, buffer_slice(&text), "", &failed), ERR_CONFIG);
+    cr_assert_eq(failed.line, fit + 1);
+    cr_assert_str_eq(failed.reason, "too many save parameters");
+    config_destroy(fresh);
+    buffer_deinit(&rewritten);
+    buffer_deinit(&text);
 }
 
 Test(config_parse, save_may_stand_alone)
