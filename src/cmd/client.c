@@ -41,13 +41,19 @@ static int set_text(char **text, struct slice value)
     return 0;
 }
 
-int client_set_name(struct request *request, struct slice name)
+int client_check_name(struct request *request, struct slice name)
 {
     if (!name_is_plain(name)) {
         reply_error(request->reply,
                     "ERR Client names cannot contain spaces, newlines or special characters.");
         return ERR_PROTOCOL;
     }
+    return 0;
+}
+
+int client_set_name(struct request *request, struct slice name)
+{
+    TRY(client_check_name(request, name));
     int err = set_text(&request->session->name, name);
     if (err < 0) {
         reply_error(request->reply, "OOM out of memory");

@@ -9,6 +9,8 @@
 #include "base/slice.h"
 #include "cmd/request.h"
 
+/* Replies the error if a connection can't have that name. */
+NODISCARD int client_check_name(struct request *request, struct slice name);
 /* CLIENT SETNAME: validates and sets; replies the error. An empty name clears. */
 NODISCARD int client_set_name(struct request *request, struct slice name);
 /* One line of CLIENT LIST, without the newline. */

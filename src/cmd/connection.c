@@ -130,6 +130,7 @@ static int hello_parse(struct request *request, struct hello_options *ret_option
             i += 2;
         } else if (arg_is(request, i, "setname") && more >= 1) {
             options.name_index = ++i;
+            TRY(client_check_name(request, request->args[i]));
         } else {
             reply_errorf(request->reply, "ERR Syntax error in HELLO option '%.*s'",
                          (int)request->args[i].bytes, (const char *)request->args[i].data);

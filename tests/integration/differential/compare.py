@@ -157,9 +157,10 @@ KNOWN = [
 KNOWN_IN_RANDOM = [
     (r'COMMAND GETKEYSANDFLAGS SET .*', r'.*OW.*', r'.*RW.*',
      'the use of a key is told per command, not looked up in its arguments'),
-    (r'COMMAND GETKEYS(ANDFLAGS)? \S*', r"-ERR wrong number of arguments for 'command\|getkeys.*",
+    (r'CONFIG GET .*\*.*', r'[*%].*', r'[*%].*', 'which directives there are, and paths and ports'),
+    (r'COMMAND GETKEYS(ANDFLAGS)? .*', r"-ERR wrong number of arguments for 'command\|getkeys.*",
      r'.*', 'Redis 7.2 lets GETKEYS have one argument, 7.0 wants two'),
-    (r'SCAN (-?\d+)?( .*)?', r'[*-].*', r'-ERR (invalid cursor|this SCAN cursor is not known).*',
+    (r'SCAN (-?\d+)?(\x00.*)?( .*)?', r'[*-].*', r'-ERR (invalid cursor|this SCAN cursor is not known).*',
      'Redis takes what strtoul takes; ours are known to the server'),
     (r'CONFIG SET .*', r'-ERR .* between \d+ and \d+ inclusive\r\n',
      r'-ERR .* between \d+ and \d+ inclusive\r\n', 'some numbers have lower limits here'),
