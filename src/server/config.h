@@ -162,6 +162,9 @@ void config_note(struct config *config, enum directive_id id, int64_t number);
 
 /* ---- reading (config_parse.c) ---- */
 
+/* The words of a line, as quote_split gives them; 0 for a comment. */
+NODISCARD int config_split_line(struct slice line, struct slice *words, struct buffer *storage);
+
 /* Where and why reading ended. */
 struct config_failure {
     char file[CONFIG_PATH_BYTES]; /* empty: the arguments */

@@ -122,23 +122,29 @@ static struct slice trim(struct slice line)
     return line;
 }
 
-/* Not inlined: the words are enough for one frame. */
-static __attribute__((noinline)) int apply_line(struct config_reading *reading, struct slice line)
+int config_split_line(struct slice line, struct slice *words, struct buffer *storage)
 {
     line = trim(line);
     if (line.bytes == 0 || line.data[0] == '#') {
         return 0;
     }
+    return quote_split(line, words, CONFIG_WORDS_MAX, storage);
+}
+
+/* Not inlined: the words are enough for one frame. */
+static __attribute__((noinline)) int apply_line(struct config_reading *reading, struct slice line)
+{
+    line = trim(line);
     (void)snprintf(reading->failure->text, CONFIG_ERROR_BYTES, "%.*s",
                    line.bytes < CONFIG_ERROR_BYTES ? (int)line.bytes : CONFIG_ERROR_BYTES - 1,
                    (const char *)line.data);
-    if (memchr(line.data, '\0', line.bytes) != NULL) {
+    if (line.bytes > 0 && line.data[0] != '#' && memchr(line.data, '\0', line.bytes) != NULL) {
         return fail(reading, "the line holds a zero byte");
     }
     struct slice words[CONFIG_WORDS_MAX];
     struct buffer storage;
     buffer_init(&storage, CONFIG_TEXT_BYTES_MAX);
-    int count = quote_split(line, words, CONFIG_WORDS_MAX, &storage);
+    int count = config_split_line(line, words, &storage);
     int err = count;
     if (count == ERR_PROTOCOL) {
         err = fail(reading, "Unbalanced quotes in configuration line");

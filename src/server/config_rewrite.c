@@ -83,24 +83,23 @@ static int append_directive(struct rewriting *rewriting, uint32_t index)
 /* The directive that a line of the old file sets, or ERR_NOT_FOUND for anything else. */
 static int line_directive(struct slice line)
 {
-    size_t at = 0;
-    while (at < line.bytes && (line.data[at] == ' ' || line.data[at] == '\t')) {
-        at++;
-    }
-    size_t start = at;
-    while (at < line.bytes && strchr(" \t\r", line.data[at]) == NULL) {
-        at++;
-    }
-    return at > start ? directive_find(slice_of(line.data + start, at - start)) : ERR_NOT_FOUND;
+    struct slice words[CONFIG_WORDS_MAX];
+    struct buffer storage;
+    buffer_init(&storage, CONFIG_TEXT_BYTES_MAX);
+    int count = config_split_line(line, words, &storage);
+    int index = count > 0 ? directive_find(words[0]) : ERR_NOT_FOUND;
+    buffer_deinit(&storage);
+    return count == ERR_MEMORY ? ERR_MEMORY : index;
 }
 
 static int rewrite_line(struct rewriting *rewriting, struct slice line)
 {
     int index = line_directive(line);
-    if (index < 0) {
+    if (index == ERR_NOT_FOUND) {
         TRY(buffer_append_slice(rewriting->to, line));
         return buffer_append_byte(rewriting->to, '\n');
     }
+    TRY(index);
     return rewriting->written[index] ? 0 : append_directive(rewriting, (uint32_t)index);
 }
 

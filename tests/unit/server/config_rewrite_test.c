@@ -48,6 +48,12 @@ Test(config_rewrite, a_changed_directive_stays_at_its_first_place)
     expect_rewritten("timeout 5\n# and\nTIMEOUT 6\n", "timeout 6\n# and\n");
 }
 
+Test(config_rewrite, a_line_is_known_however_it_is_written)
+{
+    apply("\rsave 60 1\n\"save\" 30 2\n'timeout' 5\n");
+    expect_rewritten("\rsave 60 1\n\"save\" 30 2\n'timeout' 5\n", "save 60 1 30 2\ntimeout 5\n");
+}
+
 Test(config_rewrite, an_alias_is_replaced_by_the_name)
 {
     apply("slave-priority 7\n");
