@@ -106,6 +106,9 @@ static bool plain_match(struct slice pattern, struct slice text, bool nocase)
 {
     static struct element elements[PATTERN_MAX];
     static bool now[TEXT_MAX + 1]; /* now[i]: the elements so far match the first i bytes */
+    if (text.bytes == 0) { /* as Redis: any other pattern wants at least one byte */
+        return pattern.bytes == 0 || slice_equal(pattern, slice_cstr("*"));
+    }
     uint32_t count = elements_read(pattern, nocase, elements);
     memset(now, 0, sizeof(now));
     now[0] = true;
