@@ -308,13 +308,29 @@ static int engine_start_shards(struct engine *engine)
     return err;
 }
 
-static int engine_prepare(struct engine *engine)
+/* The directory, and its name: without the parent's sync a power cut takes the whole store. Synced
+ * at each start, since the one that made it may have been killed before. A parent that we may not
+ * read was made by somebody with more rights, and so was the name. */
+static int engine_make_dir(const char *dir)
 {
-    int err = file_mkdir(engine->options.dir, 0700);
+    char parent[ENGINE_PATH_BYTES];
+    snprintf(parent, sizeof(parent), "%s/..", dir);
+    int err = file_mkdir(dir, 0700);
     if (err < 0) {
-        LOGGER_WARNING("can't create %s: %s", engine->options.dir, error_text(err));
+        LOGGER_WARNING("can't create %s: %s", dir, error_text(err));
         return err;
     }
+    err = file_sync_dir(parent);
+    if (err < 0 && err != -EACCES) {
+        LOGGER_WARNING("can't sync the directory that holds %s: %s", dir, error_text(err));
+        return err;
+    }
+    return 0;
+}
+
+static int engine_prepare(struct engine *engine)
+{
+    TRY(engine_make_dir(engine->options.dir));
     TRY(engine_lock(engine));
     TRY(engine_read_super(engine));
     TRY(gc_create(engine, &engine->super, &engine->gc));
