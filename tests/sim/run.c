@@ -1,0 +1,396 @@
+#include "run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "client.h"
+#include "load.h"
+#include "memory.h"
+#include "plan.h"
+#include "process.h"
+#include "threads.h"
+#include "world.h"
+
+enum {
+    CLIENTS_MAX = 16,
+    /* With nothing failing, the server must be done with whatever it was asked within. */
+    LIVENESS_S = 600,
+    STEPS_MAX = 50 * 1000 * 1000, /* of one phase: a loop without end */
+};
+#define SECOND_NS INT64_C(1000000000)
+
+struct actor {
+    struct client client;
+    struct run *run;
+    struct world_event turn;
+};
+
+struct run {
+    struct plan plan;
+    struct disk *disk;
+    struct load *loads[PLAN_LOADS_MAX];
+    struct actor actors[CLIENTS_MAX];
+    uint32_t shards; /* of this life */
+    char conf[PLAN_CONF_BYTES];
+    bool loading;
+    uint64_t commands_left;
+    uint64_t stop_at;
+    bool verbose;
+    struct run_figures figures;
+};
+
+/* ---- stepping ---- */
+
+static void step(struct run *run)
+{
+    if (run->stop_at > 0 && world_steps() >= run->stop_at) {
+        world_print_tail();
+        printf("stopped at step %llu\nhash %016llx\n", (unsigned long long)world_steps(),
+               (unsigned long long)world_hash());
+        exit(0);
+    }
+    if (!world_step()) {
+        process_print_log();
+        world_violation("nothing can go on: threads wait for what will never come");
+    }
+}
+
+/* Steps until `is_done`, which must come to be. */
+static void step_until(struct run *run, const char *what, bool (*is_done)(struct run *))
+{
+    int64_t end_ns = world_now_ns() + LIVENESS_S * SECOND_NS;
+    uint64_t end_step = world_steps() + STEPS_MAX;
+    while (!is_done(run)) {
+        if (world_now_ns() > end_ns || world_steps() > end_step) {
+            process_print_log();
+            world_violation("no end in sight: %s", what);
+        }
+        step(run);
+    }
+}
+
+static bool is_started(struct run *run)
+{
+    (void)run;
+    return process_state() == PROCESS_READY || process_state() == PROCESS_ENDED;
+}
+
+static bool is_ended(struct run *run)
+{
+    (void)run;
+    return process_state() == PROCESS_ENDED;
+}
+
+/* ---- clients ---- */
+
+static void actor_turn(struct world_event *event);
+
+static void actor_think(struct actor *actor)
+{
+    if (actor->run->loading && !actor->turn.scheduled) {
+        int64_t ns = (int64_t)world_below(STREAM_LOAD, (uint64_t)actor->run->plan.think_ns_max) + 1;
+        world_schedule(&actor->turn, ns, actor_turn);
+    }
+}
+
+static void jump_clock(struct run *run)
+{
+    if (world_chance(STREAM_CLOCK, run->plan.clock_jump_rate)) {
+        int64_t ms = (int64_t)world_below(STREAM_CLOCK, 200000) - 100000;
+        world_jump_real_ms(ms);
+    }
+}
+
+static void actor_turn(struct world_event *event)
+{
+    struct actor *actor = container_of(event, struct actor, turn);
+    struct run *run = actor->run;
+    if (!run->loading) {
+        return;
+    }
+    jump_clock(run);
+    if (!client_is_connected(&actor->client)) {
+        (void)client_connect(&actor->client, (uint32_t)world_below(STREAM_LOAD, run->shards));
+    }
+    uint64_t wanted = world_between(STREAM_LOAD, 1, run->plan.pipeline_max);
+    while (client_is_connected(&actor->client) && actor->client.pending < wanted &&
+           run->commands_left > 0) {
+        struct load *load = run->loads[world_below(STREAM_LOAD, run->plan.load_count)];
+        load->kind->issue(load, &actor->client);
+        run->commands_left--;
+        run->figures.commands++;
+    }
+    actor_think(actor);
+}
+
+static void actors_close(struct run *run)
+{
+    run->loading = false;
+    for (uint32_t i = 0; i < run->plan.clients; i++) {
+        world_cancel(&run->actors[i].turn);
+        client_close(&run->actors[i].client);
+    }
+}
+
+static bool is_loaded(struct run *run)
+{
+    return run->commands_left == 0 || process_state() == PROCESS_ENDED;
+}
+
+/* ---- lives ---- */
+
+static void start(struct run *run)
+{
+    run->shards = (uint32_t)world_between(STREAM_PLAN, 1, run->plan.shards_max);
+    plan_conf(&run->plan, run->shards, run->conf);
+    process_start(run->disk, run->conf, run->shards);
+    run->figures.lives++;
+}
+
+static void loads_life_ended(struct run *run, enum life_end end)
+{
+    for (uint32_t i = 0; i < run->plan.load_count; i++) {
+        run->loads[i]->kind->life_ended(run->loads[i], end, world_now_ns());
+    }
+}
+
+static void end_by_power(struct run *run)
+{
+    actors_close(run);
+    process_power_cut();
+    loads_life_ended(run, LIFE_POWER_CUT);
+    run->figures.cuts++;
+}
+
+static void end_by_kill(struct run *run)
+{
+    actors_close(run);
+    process_kill();
+    loads_life_ended(run, LIFE_KILLED);
+    run->figures.kills++;
+}
+
+/* It has ended by itself, for good or ill. */
+static void end_by_itself(struct run *run)
+{
+    int code = process_code();
+    if (code != 0 && !run->plan.disk_faults && run->plan.alloc_fail_rate == 0) {
+        process_print_log();
+        world_violation("the server ended with %d, and nothing had failed", code);
+    }
+    actors_close(run);
+    process_reap();
+    loads_life_ended(run, code == 0 ? LIFE_STOPPED : LIFE_KILLED);
+    run->figures.exits += code != 0;
+    run->figures.stops += code == 0;
+}
+
+/* Lets the life go on for a while, then ends it in the way that was drawn. */
+static void end_somehow(struct run *run)
+{
+    uint64_t how = world_below(STREAM_LOAD, 100);
+    if (process_state() == PROCESS_ENDED) {
+        end_by_itself(run);
+    } else if (how < run->plan.power_percent) {
+        end_by_power(run);
+    } else if (how < run->plan.power_percent + run->plan.kill_percent) {
+        end_by_kill(run);
+    } else if (process_state() == PROCESS_READY) {
+        actors_close(run);
+        process_stop();
+        step_until(run, "a stop", is_ended);
+        end_by_itself(run);
+    } else {
+        end_by_kill(run);
+    }
+}
+
+/* The end comes while it starts, or while it loads, or in its middle of a stop. */
+static void live(struct run *run)
+{
+    start(run);
+    if (world_below(STREAM_LOAD, 100) < run->plan.early_percent) {
+        uint64_t steps = world_below(STREAM_LOAD, 3000);
+        while (steps-- > 0 && !is_started(run)) {
+            step(run);
+        }
+        end_somehow(run);
+        return;
+    }
+    step_until(run, "a start", is_started);
+    run->commands_left = world_between(STREAM_LOAD, 1, run->plan.commands_max);
+    run->loading = true;
+    for (uint32_t i = 0; i < run->plan.clients; i++) {
+        actor_think(&run->actors[i]);
+    }
+    if (process_state() == PROCESS_READY) {
+        step_until(run, "the load", is_loaded);
+    }
+    end_somehow(run);
+}
+
+/* ---- checking ---- */
+
+struct verdict {
+    bool is_there;
+    char text[512];
+    int64_t integer;
+};
+
+static void verdict_done(struct request *request, const struct reply *reply)
+{
+    struct verdict *verdict = request->owner;
+    SIM_CHECK(reply != NULL, "the connection is lost while nothing fails");
+    verdict->is_there = true;
+    verdict->integer = reply->integer;
+    (void)snprintf(verdict->text, sizeof(verdict->text), "%c%.*s", reply->type, (int)reply->bytes,
+                   reply->data == NULL ? "" : (const char *)reply->data);
+}
+
+static bool is_answered(struct run *run)
+{
+    return run->actors[0].client.pending == 0;
+}
+
+static void ask(struct run *run, const char *word, const char *second, struct verdict *ret_verdict)
+{
+    struct command command = {.argc = 0};
+    command_add_text(&command, word);
+    if (second != NULL) {
+        command_add_text(&command, second);
+    }
+    *ret_verdict = (struct verdict){.is_there = false};
+    client_send(&run->actors[0].client, &command, request_make(verdict_done, ret_verdict));
+    step_until(run, word, is_answered);
+    SIM_CHECK(ret_verdict->is_there, "%s is not answered", word);
+}
+
+static void check_count(struct run *run)
+{
+    int64_t wanted = 0;
+    for (uint32_t i = 0; i < run->plan.load_count; i++) {
+        int64_t count = run->loads[i]->kind->count(run->loads[i]);
+        if (count < 0) {
+            return;
+        }
+        wanted += count;
+    }
+    struct verdict verdict;
+    ask(run, "DBSIZE", NULL, &verdict);
+    SIM_CHECK(verdict.integer == wanted, "DBSIZE says %lld, there are %lld keys",
+              (long long)verdict.integer, (long long)wanted);
+}
+
+/* Everything is read, compared and settled; the trees are verified. Nothing may fail. */
+static void check_everything(struct run *run)
+{
+    struct client *client = &run->actors[0].client;
+    bool connected = client_connect(client, 0);
+    SIM_CHECK(connected, "nobody listens");
+    losses_begin();
+    for (uint32_t i = 0; i < run->plan.load_count; i++) {
+        run->loads[i]->kind->check_all(run->loads[i], client);
+        step_until(run, "reading everything", is_answered);
+    }
+    losses_check(run->plan.rules.sync_mode, world_now_ns());
+    for (uint32_t i = 0; i < run->plan.load_count; i++) {
+        run->loads[i]->kind->check_end(run->loads[i]);
+    }
+    struct verdict verdict;
+    ask(run, "DEBUG", "CHECK", &verdict);
+    SIM_CHECK(verdict.text[0] == '+', "DEBUG CHECK says %s", verdict.text);
+    check_count(run);
+    client_close(client);
+}
+
+static void calm(struct run *run)
+{
+    disk_set_plan(run->disk, &run->plan.disk_calm);
+    memory_set_fail_rate(0);
+}
+
+static void storm(struct run *run)
+{
+    disk_set_plan(run->disk, &run->plan.disk);
+    memory_set_fail_rate(run->plan.alloc_fail_rate);
+}
+
+/* A start at which nothing fails must succeed, and all that is promised must be there. */
+static void check_life(struct run *run)
+{
+    struct wire_plan wire = run->plan.wire;
+    wire.reset_rate = 0;
+    wire.stall_rate = 0;
+    wire_set_plan(&wire);
+    calm(run);
+    start(run);
+    step_until(run, "a start with nothing failing", is_started);
+    if (process_state() == PROCESS_ENDED) {
+        process_print_log();
+        world_violation("the server refuses to start, code %d", process_code());
+    }
+    check_everything(run);
+    process_stop();
+    step_until(run, "a stop with nothing failing", is_ended);
+    end_by_itself(run);
+    wire_set_plan(&run->plan.wire);
+    storm(run);
+}
+
+/* ---- the run ---- */
+
+static void run_begin(struct run *run, uint64_t seed)
+{
+    world_begin(seed);
+    plan_draw(&run->plan);
+    run->disk = disk_create();
+    for (uint32_t i = 0; i < run->plan.load_count; i++) {
+        run->loads[i] = run->plan.loads[i]->create(&run->plan.rules);
+    }
+    for (uint32_t i = 0; i < run->plan.clients; i++) {
+        run->actors[i].run = run;
+        client_init(&run->actors[i].client, i);
+    }
+    wire_set_plan(&run->plan.wire);
+    storm(run);
+    if (run->verbose) {
+        plan_print(&run->plan);
+    }
+}
+
+static void run_end(struct run *run)
+{
+    run->figures.hash = world_hash();
+    run->figures.steps = world_steps();
+    run->figures.simulated_ns = world_now_ns();
+    for (uint32_t i = 0; i < run->plan.clients; i++) {
+        client_deinit(&run->actors[i].client);
+    }
+    wire_end();
+    for (uint32_t i = 0; i < run->plan.load_count; i++) {
+        run->loads[i]->kind->destroy(run->loads[i]);
+    }
+    disk_destroy(run->disk);
+    world_end();
+}
+
+void run_seed(uint64_t seed, uint64_t stop_at, bool verbose, struct run_figures *ret_figures)
+{
+    struct run *run = sim_alloc(sizeof(*run));
+    run->stop_at = stop_at;
+    run->verbose = verbose;
+    run_begin(run, seed);
+    for (uint32_t i = 0; i < run->plan.lives; i++) {
+        uint64_t cuts = run->figures.cuts;
+        live(run);
+        if (run->figures.cuts > cuts) {
+            check_life(run);
+        }
+    }
+    check_life(run);
+    run_end(run);
+    *ret_figures = run->figures;
+    sim_free(run);
+}
