@@ -251,6 +251,7 @@ void io_submit(struct io *io, struct io_op *op)
     ASSERT(op->bytes <= IO_BYTES_MAX);
     op->progress = 0;
     op->retries = 0;
+    op->stuck = 0;
     list_node_init(&op->node);
     io->pending++;
     count_submitted(&io->stats, op);

@@ -51,6 +51,7 @@ struct io_op {
     /* The body's own: progress of a partial transfer, queueing. */
     uint32_t progress;
     uint32_t retries;
+    uint32_t stuck; /* attempts in a row that moved nothing further */
     void *body;
     struct list_node node;
 };

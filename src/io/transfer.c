@@ -39,12 +39,13 @@ bool transfer_advance(struct io_op *op, int32_t result, int32_t *ret_result)
     if (!stuck) {
         op->progress = reached;
         op->retries = 0;
+        op->stuck = 0;
     }
     if (op->progress == op->bytes) {
         *ret_result = (int32_t)op->bytes;
         return true;
     }
-    if (stuck) {
+    if (stuck && (result == 0 || ++op->stuck > TRANSFER_STUCK_MAX)) {
         *ret_result = op->kind == IO_READ ? (int32_t)op->progress : -EIO;
         return true;
     }

@@ -58,10 +58,20 @@ Test(transfer, boundary_is_the_files_not_the_buffers)
     ends(&op, 100, 100);
 }
 
+/* As many attempts as may bring nothing new. */
+static void stays(struct io_op *op, int32_t result)
+{
+    uint32_t start = transfer_start(op);
+    for (uint32_t i = 0; i < TRANSFER_STUCK_MAX; i++) {
+        goes_on(op, result, start);
+    }
+}
+
 Test(transfer, read_ends_where_nothing_new_comes)
 {
     struct io_op op = transfer_of(IO_READ, 16384, 0);
     goes_on(&op, 5000, 4096);
+    stays(&op, 904);
     ends(&op, 904, 5000);
     op = transfer_of(IO_READ, 16384, 0);
     goes_on(&op, 8192, 8192);
@@ -83,7 +93,29 @@ Test(transfer, write_of_nothing_is_an_error)
     ends(&op, 0, -EIO);
     op = transfer_of(IO_WRITE, 16384, 0);
     goes_on(&op, 5000, 4096);
+    ends(&op, 0, -EIO);
+}
+
+Test(transfer, write_that_stays_where_it_is_is_an_error)
+{
+    struct io_op op = transfer_of(IO_WRITE, 16384, 0);
+    goes_on(&op, 5000, 4096);
+    stays(&op, 904);
     ends(&op, 904, -EIO);
+}
+
+Test(transfer, attempts_cut_short_at_the_same_place_are_no_end)
+{
+    struct io_op op = transfer_of(IO_READ, 4096, 8192);
+    goes_on(&op, 512, 0);
+    stays(&op, 512);
+    ends(&op, 4096, 4096);
+    op = transfer_of(IO_WRITE, 4096, 8192);
+    goes_on(&op, 2048, 0);
+    stays(&op, 512);
+    goes_on(&op, 2560, 0); /* further: the count starts again */
+    stays(&op, 2560);
+    ends(&op, 4096, 4096);
 }
 
 Test(transfer, error_ends_it)
