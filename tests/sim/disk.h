@@ -46,8 +46,7 @@ struct disk_plan {
     int64_t delay_ns_min, delay_ns_max; /* of an operation in flight */
     int64_t sync_ns_min, sync_ns_max;
     int64_t land_after_kill_ns_max; /* operations of a dead process end within */
-    uint32_t short_rate;            /* transfers that move a part: of 512 bytes the first attempt of
-                                       one in flight, the others up to a 4 KiB boundary */
+    uint32_t short_rate;            /* transfers that move a part: multiples of 512 bytes */
     uint32_t again_rate;            /* EAGAIN, EINTR */
     uint32_t slow_rate;             /* takes a hundred times as long */
     uint32_t read_error_rate;       /* EIO, once */

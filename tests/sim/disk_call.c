@@ -92,19 +92,14 @@ int disk_no_room(const struct disk *disk)
     return disk->plan.quota ? -EDQUOT : -ENOSPC;
 }
 
-/* A transfer may move some sectors only. Each attempt gets farther than the one before, though: the
- * next begins at the last 4 KiB boundary (io/transfer.h), so all but the first end at one. */
-static uint64_t shorten(struct disk *disk, const struct call *call)
+/* A transfer of more than a sector may move some sectors only. */
+static uint64_t shorten(struct disk *disk, uint64_t bytes)
 {
-    uint64_t bytes = call->bytes;
-    uint64_t unit = call->first ? SECTOR_BYTES : CHUNK_BYTES;
-    uint64_t over = call->first ? 0 : (call->offset + call->reached) % CHUNK_BYTES;
-    uint64_t least = call->reached + unit - over;
-    if (least >= bytes || !world_chance(STREAM_FAULT, disk->plan.short_rate)) {
+    if (bytes <= SECTOR_BYTES || !world_chance(STREAM_FAULT, disk->plan.short_rate)) {
         return bytes;
     }
     disk->stats.shorts++;
-    return least + unit * world_below(STREAM_FAULT, (bytes - 1 - least) / unit + 1);
+    return SECTOR_BYTES * world_between(STREAM_FAULT, 1, (bytes - 1) / SECTOR_BYTES);
 }
 
 /* ---- reading ---- */
@@ -135,7 +130,7 @@ static int64_t run_read(struct disk *disk, struct call *call)
     if (err < 0) {
         return err;
     }
-    uint64_t bytes = shorten(disk, call);
+    uint64_t bytes = shorten(disk, call->bytes);
     bool found = call->offset < image->bytes && bytes > 0;
     if (found && world_chance(STREAM_FAULT, disk->plan.rot_rate)) {
         rot(disk, call->inode, call->offset, min_u64(bytes, image->bytes - call->offset));
@@ -228,7 +223,7 @@ static int64_t run_write(struct disk *disk, struct call *call)
     if (call_fault(disk, disk->plan.write_error_rate, -EIO) < 0) {
         return write_fails(disk, call);
     }
-    uint64_t bytes = min_u64(shorten(disk, call), fitting_bytes(disk, call));
+    uint64_t bytes = min_u64(shorten(disk, call->bytes), fitting_bytes(disk, call));
     if (bytes == 0 && call->bytes > 0) {
         world_trace("no room", call->inode->number, call->offset);
         return disk_no_room(disk);

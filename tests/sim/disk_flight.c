@@ -101,8 +101,6 @@ static void prepare_transfer(struct flight *flight, const struct io_op *op)
     uint8_t *data = (uint8_t *)op->data + start;
     flight->call.bytes = op->bytes - start;
     flight->call.offset = op->offset + start;
-    flight->call.first = op->progress == 0;
-    flight->call.reached = op->progress - start;
     if (op->kind == IO_READ) {
         flight->call.to = data;
         memset(data, SCRIBBLE, flight->call.bytes);

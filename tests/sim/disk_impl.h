@@ -129,8 +129,6 @@ struct call {
     uint8_t *to;          /* IO_READ */
     struct piece *pieces; /* IO_WRITE, until they have become pending; owned */
     uint32_t pieces_count;
-    bool first;              /* attempt of the transfer, as far as is known */
-    uint64_t reached;        /* of `bytes`, by the attempt before */
     uint64_t submitted;      /* disk->sequence then */
     struct pending *pending; /* what it has changed */
     bool dead;               /* its process is gone */
