@@ -36,6 +36,7 @@ struct run {
     char conf[PLAN_CONF_BYTES];
     bool loading;
     uint64_t commands_left;
+    int64_t cut_ns; /* when the power was last cut */
     uint64_t stop_at;
     bool verbose;
     struct run_figures figures;
@@ -160,6 +161,7 @@ static void end_by_power(struct run *run)
 {
     actors_close(run);
     process_power_cut();
+    run->cut_ns = world_now_ns();
     loads_life_ended(run, LIFE_POWER_CUT);
     run->figures.cuts++;
 }
@@ -294,7 +296,7 @@ static void check_everything(struct run *run)
         run->loads[i]->kind->check_all(run->loads[i], client);
         step_until(run, "reading everything", is_answered);
     }
-    losses_check(run->plan.rules.sync_mode, world_now_ns());
+    losses_check(run->plan.rules.sync_mode, run->cut_ns);
     for (uint32_t i = 0; i < run->plan.load_count; i++) {
         run->loads[i]->kind->check_end(run->loads[i]);
     }

@@ -11,7 +11,7 @@
 #include "world_queue.h"
 
 enum {
-    TAIL_LINES = 2000,
+    TAIL_LINES = 300,
     LOOK_NS_MAX = 200,  /* what a look at the clock takes */
     STEP_NS_MAX = 4000, /* what a step of a thread takes */
     REAL_START_MS_SPREAD = 1000000,
