@@ -22,10 +22,16 @@ class Lost(Exception):
     pass
 
 
+def is_refusal(reply):
+    """Such a command has changed nothing."""
+    return isinstance(reply, Error) and reply.text.startswith(b'MISCONF ')
+
+
 class Worker:
     """One connection's commands. `model` is the state after all that were answered."""
 
     databases = (0,)
+    may_be_refused = False  # by a server whose disk is full, or fails
 
     def __init__(self, number, seed):
         self.number = number
@@ -35,6 +41,7 @@ class Worker:
         self.open = []  # sent, not answered
         self.sent_ns = 0
         self.answered = 0
+        self.refused = 0
         self.error = None
 
     # ----- commands -----
@@ -87,6 +94,9 @@ class Worker:
         while self.open:
             reply = client.read()
             command = self.open.pop(0)
+            if self.may_be_refused and is_refusal(reply):
+                self.refused += 1
+                continue
             expected = self.model.run(command)
             self.note(command)
             if reply != expected and not (isinstance(expected, Error) and isinstance(reply, Error)):
@@ -182,14 +192,18 @@ class DatabaseWorker(Worker):
 class Disturber:
     """Makes checkpoints at random moments, so that kills meet them."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, may_fail=False):
         self.chance = random.Random(seed)
+        self.may_fail = may_fail
 
     def work(self, server):
         try:
             with server.client() as client:
                 while True:
                     time.sleep(self.chance.random() * 0.1)
-                    client.call('DEBUG', self.chance.choice(('CHECKPOINT', 'EVICT')))
+                    command = ('DEBUG', self.chance.choice(('CHECKPOINT', 'EVICT')))
+                    reply = client.ask(*command)
+                    if isinstance(reply, Error) and not self.may_fail:
+                        raise reply
         except (Closed, ConnectionError, OSError):
             pass
