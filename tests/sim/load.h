@@ -7,7 +7,7 @@
  *
  * In doubt: an operation whose reply was an error that leaves it open, or was lost with its
  * connection. It may have happened or not, at any time until the life's end; a look at the key
- * settles it.
+ * settles it. After a life has ended a load looks at each key before it writes it again.
  */
 #ifndef SIM_LOAD_H
 #define SIM_LOAD_H
@@ -52,7 +52,12 @@ struct load_kind {
 struct load {
     const struct load_kind *kind;
     struct load_rules rules;
+    bool checking; /* from check_all to check_end: nothing fails */
 };
+
+/* Whether an answer leaves it open what has happened: an error where errors are legal, or the
+ * connection was lost. `what` is for the report of an error that isn't. */
+bool load_in_doubt(const struct load *load, const char *what, const struct reply *reply);
 
 /* Writes that a power cut may drop: with their order and age, over all loads of a run. */
 void losses_begin(void);

@@ -31,11 +31,11 @@ struct group {
 };
 
 struct ring {
-    struct history history; /* of fingerprints of all of it */
-    uint32_t keys;          /* 0: there is no ring */
-    uint32_t next[RING_MAX]; /* after the last swap */
+    struct history history;     /* of fingerprints of all of it */
+    uint32_t keys;              /* 0: there is no ring */
+    uint32_t next[RING_MAX];    /* after the last swap */
     uint32_t next_if[RING_MAX]; /* and after the one under way */
-    bool writing; /* or nobody knows */
+    bool writing;               /* or nobody knows */
     char names[RING_MAX][32];
 };
 
@@ -48,15 +48,6 @@ struct groups {
     struct ring ring;
     char values[MEMBERS_MAX][VALUE_BYTES_MAX]; /* of the command under construction */
 };
-
-/* An error, or nothing at all. */
-static bool is_doubt(const struct groups *groups, const char *name, const struct reply *reply)
-{
-    SIM_CHECK(reply == NULL || reply->type != '-' || groups->load.rules.faults ||
-                  groups->load.rules.damage,
-              "%s: an error: %.*s", name, (int)reply->bytes, (const char *)reply->data);
-    return reply == NULL || reply->type == '-';
-}
 
 /* ---- values: number.member:padding ---- */
 
@@ -101,7 +92,7 @@ static void set_done(struct request *request, const struct reply *reply)
 {
     struct groups *groups = request->owner;
     struct group *group = &groups->groups[request->a];
-    if (is_doubt(groups, group->history.name, reply)) {
+    if (load_in_doubt(&groups->load, group->history.name, reply)) {
         history_doubt(&group->history, (uint32_t)request->b);
     } else if (reply->type == ':' && reply->integer == 0) {
         SOMETIMES("MSETNX finds a key");
@@ -132,7 +123,7 @@ static void delete_done(struct request *request, const struct reply *reply)
 {
     struct groups *groups = request->owner;
     struct group *group = &groups->groups[request->a];
-    if (is_doubt(groups, group->history.name, reply)) {
+    if (load_in_doubt(&groups->load, group->history.name, reply)) {
         history_doubt(&group->history, (uint32_t)request->b);
         return;
     }
@@ -186,9 +177,9 @@ static uint64_t shown_by(const struct group *group, const struct look *look,
     for (uint32_t i = 1; i < look->count; i++) {
         uint32_t member = (look->first + i) % group->members;
         uint64_t other = value_number(group, member, &reply->items[i]);
-        SIM_CHECK(number == other, "%s: member %u shows transaction %" PRIu64
-                  ", member %u shows %" PRIu64, group->history.name, look->first, number, member,
-                  other);
+        SIM_CHECK(number == other,
+                  "%s: member %u shows transaction %" PRIu64 ", member %u shows %" PRIu64,
+                  group->history.name, look->first, number, member, other);
     }
     return number;
 }
@@ -197,7 +188,7 @@ static void look_done(struct request *request, const struct reply *reply)
 {
     struct groups *groups = request->owner;
     struct group *group = &groups->groups[request->a];
-    if (is_doubt(groups, group->history.name, reply)) {
+    if (load_in_doubt(&groups->load, group->history.name, reply)) {
         return;
     }
     struct look look = look_unpack(request);
@@ -208,9 +199,8 @@ static void check_done(struct request *request, const struct reply *reply)
 {
     struct groups *groups = request->owner;
     struct group *group = &groups->groups[request->a];
-    if (reply == NULL || reply->type == '-') {
-        SIM_CHECK(reply == NULL || groups->load.rules.damage, "%s: reads '%.*s' with no fault on",
-                  group->history.name, (int)reply->bytes, (const char *)reply->data);
+    group->history.settling = false;
+    if (load_in_doubt(&groups->load, group->history.name, reply)) {
         return;
     }
     struct look look = look_unpack(request);
@@ -281,7 +271,7 @@ static void ring_write_done(struct request *request, const struct reply *reply)
 {
     struct groups *groups = request->owner;
     struct ring *ring = &groups->ring;
-    if (is_doubt(groups, "ring", reply)) {
+    if (load_in_doubt(&groups->load, "ring", reply)) {
         history_doubt(&ring->history, (uint32_t)request->b);
         return;
     }
@@ -332,7 +322,7 @@ static void ring_look_done(struct request *request, const struct reply *reply)
     struct groups *groups = request->owner;
     struct ring *ring = &groups->ring;
     uint32_t next[RING_MAX];
-    if (is_doubt(groups, "ring", reply)) {
+    if (load_in_doubt(&groups->load, "ring", reply)) {
         return;
     }
     struct look look = look_unpack(request);
@@ -344,9 +334,8 @@ static void ring_check_done(struct request *request, const struct reply *reply)
     struct groups *groups = request->owner;
     struct ring *ring = &groups->ring;
     uint32_t next[RING_MAX];
-    if (reply == NULL || reply->type == '-') {
-        SIM_CHECK(reply == NULL || groups->load.rules.damage, "ring: reads '%.*s' with no fault on",
-                  (int)reply->bytes, (const char *)reply->data);
+    ring->history.settling = false;
+    if (load_in_doubt(&groups->load, "ring", reply)) {
         return;
     }
     uint64_t value = ring_walk(ring, reply, next);
@@ -380,8 +369,10 @@ static void issue_ring_look(struct groups *groups, struct client *client, reques
 static void issue_on_ring(struct groups *groups, struct client *client)
 {
     struct ring *ring = &groups->ring;
-    if (!ring->writing && !ring->history.ended && !history_is_full(&ring->history) &&
-        world_chance(STREAM_LOAD, 600000)) {
+    if (history_wants_settling(&ring->history)) {
+        issue_ring_look(groups, client, ring_check_done);
+    } else if (!ring->writing && !ring->history.ended && !history_is_full(&ring->history) &&
+               world_chance(STREAM_LOAD, 600000)) {
         issue_swap(groups, client);
     } else {
         issue_ring_look(groups, client, ring_look_done);
@@ -399,7 +390,10 @@ static void groups_issue(struct load *load, struct client *client)
         return;
     }
     struct group *group = &groups->groups[index];
-    if (history_is_full(&group->history) || world_chance(STREAM_LOAD, 500000)) {
+    if (history_wants_settling(&group->history)) {
+        issue_look(groups, client, group, true);
+    } else if (group->history.ended || history_is_full(&group->history) ||
+               world_chance(STREAM_LOAD, 500000)) {
         issue_look(groups, client, group, false);
     } else if (world_chance(STREAM_LOAD, groups->delete_rate)) {
         issue_delete(groups, client, group);
@@ -422,6 +416,7 @@ static void groups_life_ended(struct load *load, enum life_end end, int64_t cut_
 static void groups_check_all(struct load *load, struct client *client)
 {
     struct groups *groups = (struct groups *)load;
+    load->checking = true;
     for (uint32_t i = 0; i < groups->group_count; i++) {
         issue_look(groups, client, &groups->groups[i], true);
     }
@@ -432,7 +427,7 @@ static void groups_check_all(struct load *load, struct client *client)
 
 static void groups_check_end(struct load *load)
 {
-    (void)load;
+    load->checking = false;
 }
 
 static int64_t groups_count(const struct load *load)
@@ -468,9 +463,8 @@ static void ring_init(struct ring *ring)
 {
     (void)snprintf(ring->history.name, sizeof(ring->history.name), "ring");
     history_init(&ring->history);
-    ring->keys = world_chance(STREAM_PLAN, 700000)
-                     ? (uint32_t)world_between(STREAM_PLAN, 4, RING_MAX)
-                     : 0;
+    ring->keys =
+        world_chance(STREAM_PLAN, 700000) ? (uint32_t)world_between(STREAM_PLAN, 4, RING_MAX) : 0;
     for (uint32_t i = 0; i < ring->keys; i++) {
         (void)snprintf(ring->names[i], sizeof(ring->names[i]), "ring:%u", i);
         ring->next[i] = (i + 1) % ring->keys;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "world.h"
 
 #define US INT64_C(1000)
@@ -67,6 +68,10 @@ static void draw_wire(struct plan *plan)
         .stall_rate = rate(10000),
         .reset_rate = one_in(3) ? rate(3000) : 0,
     };
+    if (plan->wire.segment_max < 100) {
+        /* A large value would take minutes. */
+        plan->wire.delay_ns_max = min_i64(plan->wire.delay_ns_max, 20 * US);
+    }
 }
 
 static void draw_server(struct plan *plan)
@@ -83,7 +88,10 @@ static void draw_server(struct plan *plan)
 
 static void draw_loads(struct plan *plan)
 {
-    static const struct load_kind *const all[] = {&load_registers};
+    static const struct load_kind *const all[] = {
+        &load_registers, &load_tokens, &load_groups, &load_counters,
+        &load_expiry,    &load_scan,   &load_spaces,
+    };
     for (uint32_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (plan->load_count < PLAN_LOADS_MAX && (i == 0 || !one_in(2))) {
             plan->loads[plan->load_count++] = all[i];

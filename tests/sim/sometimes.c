@@ -14,6 +14,15 @@ static struct {
     uint64_t count;
 } states[] = {
     {"a power cut takes answered writes", 0},
+    {"a key expires under a command that changes its expiry", 0},
+    {"a key is met as expired", 0},
+    {"a key expires within a check", 0},
+    {"MSETNX finds a key", 0},
+    {"a walk meets a key twice", 0},
+    {"a cursor of an earlier life is refused", 0},
+    {"a database is flushed", 0},
+    {"two databases are swapped", 0},
+    {"a generation of tokens ends", 0},
 };
 
 enum { STATES = sizeof(states) / sizeof(states[0]) };
