@@ -255,7 +255,7 @@ int cmd_client_pause(struct request *request)
             return 0;
         }
     }
-    int64_t now_ms = request_now_ms(request);
+    int64_t now_ms = shard_now_ms(request->here->shard);
     if (number_parse_i64(request->args[2], &timeout_ms) < 0 || timeout_ms > INT64_MAX - now_ms) {
         reply_error(request->reply, "ERR timeout is not an integer or out of range");
         return 0;

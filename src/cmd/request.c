@@ -5,10 +5,11 @@
 #include "base/assert.h"
 #include "base/number.h"
 #include "cmd/multi.h"
+#include "data/expire.h"
 
 int64_t request_now_ms(const struct request *request)
 {
-    return shard_now_ms(request->here->shard);
+    return keyspace_now_ms(request->here->keyspace);
 }
 
 /* ---- views ---- */

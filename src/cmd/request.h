@@ -88,6 +88,8 @@ NODISCARD int change_range(struct request *request, uint32_t index, uint64_t off
 void change_group_begin(struct request *request);
 void change_group_end(struct request *request);
 
+/* The time by which keys expire: the real time, except that it never goes back. A time to live that
+ * counted from a clock that went back would have expired at once. */
 int64_t request_now_ms(const struct request *request);
 
 /* Parse-or-reply helpers: on failure they have replied and return a negative error. */
