@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/plant.h"
 #include "cmd/call.h"
 #include "cmd/command.h"
 #include "cmd/monitor.h"
@@ -518,7 +519,7 @@ static uint64_t dispatch_gate_now(void *context)
 static bool dispatch_gate_open(void *context, uint64_t gate)
 {
     const struct cmd_shard *here = context;
-    return log_gate_open(here->log, (struct lsn){gate});
+    return PLANTED(REPLY_BEFORE_SYNC) || log_gate_open(here->log, (struct lsn){gate});
 }
 
 static void dispatch_gate_wanted(void *context, uint64_t gate)

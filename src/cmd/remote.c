@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/plant.h"
 #include "cmd/park.h"
 
 /*
@@ -195,7 +196,8 @@ void remote_return_executed(struct cmd_shard *here)
     struct list_node *node;
     while ((node = list_pop_front(&here->executed_batches)) != NULL) {
         struct remote_batch *batch = container_of(node, struct remote_batch, node);
-        batch->gate = log_writer_end(here->writer).value;
+        bool open = PLANTED(READ_BEFORE_SYNC) && !batch->write;
+        batch->gate = open ? 0 : log_writer_end(here->writer).value;
         batch->message.handler = remote_come_back;
         shard_send(here->shard, batch->message.from, &batch->message);
     }

@@ -30,6 +30,7 @@
 
 #include "base/logger.h"
 #include "base/mem.h"
+#include "base/plant.h"
 #include "data/batch.h"
 #include "data/count.h"
 #include "data/keyspace_impl.h"
@@ -195,6 +196,9 @@ static co_fn int collect_and_commit(struct checkpoint *checkpoint)
         return 0;
     }
     TRY(wait_durable(checkpoint));
+    if (PLANTED(CHECKPOINT_FORGETS)) {
+        checkpoint->applied = log_reserved(checkpoint->keyspace->log).value;
+    }
     TRY(batch_sort(&checkpoint->batch));
     return commit(checkpoint);
 }

@@ -12,6 +12,7 @@
  */
 #include "data/checkpointer.h"
 
+#include "base/plant.h"
 #include "data/checkpoint.h"
 #include "data/evict.h"
 #include "data/keyspace_impl.h"
@@ -21,7 +22,7 @@ enum { RETRY_MS = 1000 };
 
 static uint64_t shelf_low(const struct shelf *shelf)
 {
-    uint64_t low = min_u64(shelf->low, shelf->frozen_low);
+    uint64_t low = PLANTED(LOG_START_TOO_FAR) ? shelf->low : min_u64(shelf->low, shelf->frozen_low);
     return shelf->foreign_writes > 0 ? min_u64(low, shelf->foreign_low) : low;
 }
 

@@ -11,6 +11,7 @@
  */
 #include "data/expire.h"
 
+#include "base/plant.h"
 #include "data/keyspace_impl.h"
 #include "data/latch.h"
 #include "data/put.h"
@@ -24,7 +25,7 @@ enum {
 int64_t keyspace_now_ms(struct keyspace *keyspace)
 {
     int64_t now_ms = shard_now_ms(keyspace->shard);
-    if (now_ms > keyspace->clock_high_ms) {
+    if (now_ms > keyspace->clock_high_ms || PLANTED(CLOCK_GOES_BACK)) {
         keyspace->clock_high_ms = now_ms;
     }
     return keyspace->clock_high_ms;

@@ -3,6 +3,7 @@
  */
 #include "data/journal.h"
 
+#include "base/plant.h"
 #include "data/blob.h"
 #include "data/keyspace_impl.h"
 
@@ -100,6 +101,12 @@ int keyspace_log_changes(struct keyspace *keyspace, const struct change *changes
     keyspace_group_begin(keyspace);
     int err = change_group_reserve(&keyspace->group, 0, bytes);
     for (uint32_t i = 0; i < count && err == 0; i++) {
+        if (PLANTED(MSET_SPLIT) && i == count / 2 && i > 0) {
+            keyspace_group_end(keyspace);
+            log_flush(keyspace->writer);
+            keyspace_group_begin(keyspace);
+            err = change_group_reserve(&keyspace->group, 0, bytes);
+        }
         const struct put *put = &changes[i].put;
         struct change_view change = {
             .kind = changes[i].remove ? CHANGE_REMOVE : CHANGE_PUT,

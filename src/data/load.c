@@ -20,6 +20,7 @@
 #include "data/load.h"
 
 #include "base/mem.h"
+#include "base/plant.h"
 #include "data/blob.h"
 #include "data/keyspace_impl.h"
 #include "data/latch_impl.h"
@@ -157,11 +158,15 @@ int record_from_store(struct keyspace *keyspace, const struct key *key, int resu
 static void fetch_end(struct fetch *fetch, int result, struct store_found *found)
 {
     struct keyspace *keyspace = fetch->keyspace;
+    struct shelf *shelf = shelf_of(keyspace, &fetch->key);
+    struct table_place place;
+    if (PLANTED(STALE_FILL) && fetch->marker == NULL) {
+        fetch->marker = shelf_find(shelf, &fetch->key, &place);
+    }
     if (fetch->marker == NULL) {
         return;
     }
-    struct shelf *shelf = shelf_of(keyspace, &fetch->key);
-    struct table_place place = table_place_of(&shelf->table, fetch->marker);
+    place = table_place_of(&shelf->table, fetch->marker);
     struct record *record;
     int err = record_from_store(keyspace, &fetch->key, result, found, &record);
     if (err == 0) {

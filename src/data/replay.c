@@ -35,8 +35,10 @@
  */
 #include "data/change.h"
 
+#include "base/kill_point.h"
 #include "base/logger.h"
 #include "base/mem.h"
+#include "base/plant.h"
 #include "data/checkpoint.h"
 #include "data/checkpointer.h"
 #include "data/evict.h"
@@ -156,6 +158,9 @@ static int replay_spaces(struct keyspace *keyspace, struct slice body)
     for (; databases < keyspace->options.databases; databases++) {
         spaces[databases] = space_next++;
     }
+    if (PLANTED(FLUSH_FORGOTTEN)) {
+        return 0;
+    }
     memcpy(keyspace->spaces, spaces, databases * sizeof(spaces[0]));
     keyspace->space_next = (uint32_t)max_u64(keyspace->space_next, space_next);
     return 0;
@@ -163,6 +168,7 @@ static int replay_spaces(struct keyspace *keyspace, struct slice body)
 
 static co_fn int replay_record(struct keyspace *keyspace, const struct log_record *record)
 {
+    KILL_POINT("recovery-replay");
     keyspace->replay_lsn = record->lsn.value;
     switch (record->type) {
     case CHANGE_GROUP:
@@ -216,6 +222,7 @@ static co_fn int replay(struct keyspace *keyspace)
     TRY(log_reader_open(keyspace->log, (struct lsn){0}, &reader));
     keyspace->quiet = true;
     int err = replay_all(keyspace, reader);
+    KILL_POINT("recovery-replayed");
     keyspace->quiet = false;
     keyspace->replay_lsn = LSN_NONE;
     log_reader_close(reader);

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/logger.h"
 #include "base/mem.h"
+#include "base/plant.h"
 #include "io/file.h"
 
 #define NUMBER_NONE UINT64_MAX
@@ -138,8 +139,9 @@ static int frame_at(struct cursor *cursor, uint64_t lsn, struct frame *ret_frame
         return 0;
     }
     *ret_payload = slice_skip(data, FRAME_HEADER_BYTES);
-    return frame_sum(cursor->store_id, ret_payload->data, ret_payload->bytes) ==
-           ret_frame->payload_sum;
+    return PLANTED(TORN_TAIL_TAKEN_FOR_WHOLE) ||
+           frame_sum(cursor->store_id, ret_payload->data, ret_payload->bytes) ==
+               ret_frame->payload_sum;
 }
 
 /* Whether the frame continues the stream that ended at `position`. */

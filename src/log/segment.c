@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/kill_point.h"
 #include "base/logger.h"
 #include "base/mem.h"
+#include "base/plant.h"
 #include "io/file.h"
 
 enum {
@@ -225,8 +227,10 @@ static int publish_locked(struct segments *segments, const char *from, int fd)
     }
     char path[SEGMENT_PATH_BYTES];
     segment_path(segments, number, path);
+    KILL_POINT("log-segment-prepared");
     TRY(file_rename(from, path));
-    int err = file_sync_dir(segments->dir);
+    KILL_POINT("log-segment-renamed");
+    int err = PLANTED(LOG_NAME_NOT_SYNCED) ? 0 : file_sync_dir(segments->dir);
     if (err != 0) {
         /* Whether the name is on the disk is unknown for ever; nothing may be built on it. */
         atomic_store(&segments->sync_error, err);
@@ -384,6 +388,7 @@ int segments_remove_oldest(struct segments *segments, uint64_t needed_first)
     if (number >= needed_first || number >= atomic_load(&segments->open_first)) {
         return 0;
     }
+    KILL_POINT("log-unlink");
     TRY(unlink_number(segments, number));
     atomic_store(&segments->first, number + 1);
     return 1;

@@ -19,7 +19,9 @@
  * After a failure `leader` is never released, and durable stays where it is.
  */
 #include "base/clock.h"
+#include "base/kill_point.h"
 #include "base/logger.h"
+#include "base/plant.h"
 #include "log/log_impl.h"
 #include "log/stream.h"
 
@@ -113,6 +115,7 @@ static void sync_submit(struct log_writer *writer)
 {
     struct log *log = writer->log;
     struct log_sync *sync = &log->sync;
+    KILL_POINT("log-sync");
     sync->waiting = false;
     sync->error = 0;
     sync->segment_next = stream_durable(log) / log->segment_bytes;
@@ -132,7 +135,7 @@ static void sync_submit_when_written(struct log_writer *writer)
         shard_set_sync_in_flight(writer->shard, false);
         return;
     }
-    if (stream_written(log) >= log->sync.end) {
+    if (PLANTED(LOG_SYNC_BEFORE_WRITE) || stream_written(log) >= log->sync.end) {
         sync_submit(writer);
     } else {
         log_wake(log, writer->shard, shard_id(writer->shard));
@@ -190,10 +193,12 @@ static void sync_finish(struct log_writer *writer)
         co_event_signal(&writer->durable_event);
         return;
     }
+    KILL_POINT("log-synced");
     publish_durable(log);
     if (wanted_max(log) > sync->end && !writer->closing) {
         sync_begin(writer);
     } else {
+        KILL_POINT("log-leader-leaves");
         atomic_store(&sync->leader, NULL);
     }
     wake_waiting(log, writer->shard, false);
@@ -208,6 +213,11 @@ static void sync_op_done(struct io_op *op)
     struct log_writer *writer = atomic_load(&sync->leader);
     ASSERT(writer != NULL && sync->in_flight > 0);
     sync->in_flight--;
+    if (PLANTED(FAILED_SYNC_RETRIED) && op->result < 0) {
+        sync->in_flight++;
+        io_submit(shard_io(writer->shard), op);
+        return;
+    }
     if (op->result < 0 && sync->error == 0) {
         sync->error = op->result;
     }

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/plant.h"
 
 int mailbox_init(struct mailbox *box, uint32_t slots)
 {
@@ -43,6 +44,9 @@ static void slot_fill(struct mailbox *box, struct message *message)
 void mailbox_stage(struct mailbox *box, struct message *message)
 {
     if (UNLIKELY(mailbox_overflows(box) || !slot_free(box))) {
+        if (PLANTED(MESSAGE_LOST)) {
+            return;
+        }
         list_node_init(&message->node);
         list_push_back(&box->overflow, &message->node);
         return;

@@ -2,7 +2,9 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/kill_point.h"
 #include "base/mem.h"
+#include "base/plant.h"
 
 /* An extent of up to this share of a write travels with its neighbours. */
 enum { SMALL_EXTENT_SHARE = 4 };
@@ -112,9 +114,12 @@ co_fn static int writer_fill_next(struct data_writer *writer)
 co_fn static int writer_sync(struct data_writer *writer)
 {
     writer_flush(writer);
-    writer_drain(writer);
+    if (!PLANTED(DATA_SYNC_BEFORE_WRITE)) {
+        writer_drain(writer);
+    }
     TRY(writer->error);
-    if (writer->dirty) {
+    if (writer->dirty && !PLANTED(MANIFEST_BEFORE_DATA)) {
+        KILL_POINT("checkpoint-data-sync");
         int err = await_sync_data(writer_shard(writer), writer->file->fd);
         if (err < 0) {
             writer->error = err;

@@ -13,8 +13,10 @@
 #include <fcntl.h>
 
 #include "base/assert.h"
+#include "base/kill_point.h"
 #include "base/logger.h"
 #include "base/mem.h"
+#include "base/plant.h"
 #include "shard/await.h"
 #include "store/partition.h"
 #include "store/tree_batch.h"
@@ -194,7 +196,7 @@ co_fn static int run_sync_data(struct commit_run *run)
     struct shard *shard = partition->store->shard;
     struct data_writer *writer = &run->commit.writer;
     TRY(data_writer_finish(writer));
-    if (!writer->created) {
+    if (!writer->created || PLANTED(DATA_NAME_NOT_SYNCED)) {
         return 0;
     }
     /* Step by step: only a failed sync is fatal, a failed open isn't. */
@@ -311,7 +313,9 @@ co_fn static int run_all(struct commit_run *run)
     TRY(run_drops(run));
     TRY(run_changes(run));
     TRY(run_sync_data(run));
+    KILL_POINT("checkpoint-data-synced");
     TRY(run_record(run));
+    KILL_POINT("checkpoint-recorded");
     run_publish(run);
     return 0;
 }

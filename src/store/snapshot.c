@@ -1,6 +1,7 @@
 #include "store/snapshot.h"
 
 #include "base/assert.h"
+#include "base/plant.h"
 
 void snapshots_init(struct snapshots *snapshots)
 {
@@ -27,7 +28,7 @@ static void retire_at(struct snapshot *at, struct list *parts)
     struct list_node *node;
     while ((node = list_pop_front(parts)) != NULL) {
         struct retired *part = container_of(node, struct retired, node);
-        if (at != NULL && at->version >= part->created) {
+        if (at != NULL && at->version >= part->created && !PLANTED(PAGE_REUSED_EARLY)) {
             list_push_back(&at->retired, &part->node);
         } else {
             part->release(part);

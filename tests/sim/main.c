@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/plant.h"
 #include "cmd/command.h"
 #include "run.h"
 #include "sometimes.h"
@@ -26,10 +27,14 @@ struct arguments {
     bool states, verbose;
 };
 
+static void plant(const char *name);
+static void plants_print(void);
+
 static void usage(void)
 {
     (void)fprintf(stderr, "usage: eloqstore-sim --seed S [--count N] [--seconds T] "
-                          "[--stop-at STEP] [--states] [--verbose]\n");
+                          "[--stop-at STEP] [--states] [--verbose] [--plant NAME] "
+                          "[--list-plants]\n");
     exit(2);
 }
 
@@ -42,6 +47,10 @@ static struct arguments parse(int argc, char **argv)
             arguments.states = true;
         } else if (strcmp(argv[i], "--verbose") == 0) {
             arguments.verbose = true;
+        } else if (strcmp(argv[i], "--list-plants") == 0) {
+            plants_print();
+        } else if (strcmp(argv[i], "--plant") == 0 && more) {
+            plant(argv[++i]);
         } else if (strcmp(argv[i], "--seed") == 0 && more) {
             arguments.seed = strtoull(argv[++i], NULL, 0);
         } else if (strcmp(argv[i], "--count") == 0 && more) {
@@ -57,6 +66,50 @@ static struct arguments parse(int argc, char **argv)
     }
     return arguments;
 }
+
+/* ---- planted bugs ---- */
+
+#ifdef ELOQSTORE_PLANTS
+static const struct {
+    const char *name;
+    const char *text;
+} plants[PLANT_COUNT] = {
+#define PLANT_ENTRY(name, text) [PLANT_##name] = {#name, text},
+    PLANT_LIST(PLANT_ENTRY)
+#undef PLANT_ENTRY
+};
+
+static void plant(const char *name)
+{
+    for (int i = PLANT_NONE + 1; i < PLANT_COUNT; i++) {
+        if (strcmp(plants[i].name, name) == 0) {
+            plant_chosen = (enum plant)i;
+            return;
+        }
+    }
+    (void)fprintf(stderr, "no bug is called %s\n", name);
+    exit(2);
+}
+
+static void plants_print(void)
+{
+    for (int i = PLANT_NONE + 1; i < PLANT_COUNT; i++) {
+        printf("%s %s\n", plants[i].name, plants[i].text);
+    }
+    exit(0);
+}
+#else
+static void plant(const char *name)
+{
+    (void)fprintf(stderr, "can't plant %s: this build has no bugs (meson option `plants`)\n", name);
+    exit(2);
+}
+
+static void plants_print(void)
+{
+    exit(0);
+}
+#endif
 
 /* An assertion of the product, or a crash: it belongs to the seed that runs. */
 static void on_abort(int signal_number)

@@ -1,0 +1,3 @@
+#include "base/plant.h"
+
+enum plant plant_chosen = PLANT_NONE;
