@@ -5,11 +5,14 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/kill_point.h"
 #include "base/logger.h"
 #include "base/mem.h"
 #include "io/file.h"
 #include "log/log_impl.h"
 #include "log/stream.h"
+
+enum { REWRITE_BYTES = 256 << 10 };
 
 /* ---- opening ---- */
 
@@ -63,7 +66,22 @@ static void set_end(struct log *log, uint64_t end)
     atomic_store(&log->durable, end);
 }
 
-static int sync_segment(const struct log *log, uint64_t number)
+/* Writes the bytes [from, end) of the file as they are. */
+static int rewrite(int fd, uint64_t from, uint64_t end, uint8_t *piece)
+{
+    while (from < end) {
+        size_t bytes = min_u64(end - from, REWRITE_BYTES);
+        int64_t got = TRY(file_read(fd, piece, bytes, from));
+        if (got == 0) {
+            return 0; /* nothing is there to lose */
+        }
+        TRY(file_write(fd, piece, (size_t)got, from));
+        from += (uint64_t)got;
+    }
+    return 0;
+}
+
+static int settle_segment(const struct log *log, uint64_t number, uint64_t durable, uint8_t *piece)
 {
     char path[SEGMENT_PATH_BYTES];
     segment_path(&log->segments, number, path);
@@ -72,20 +90,41 @@ static int sync_segment(const struct log *log, uint64_t number)
         return 0; /* the stream ends at its first byte */
     }
     TRY(fd);
-    int err = file_sync_data(fd);
+    uint64_t first = number * log->segment_bytes;
+    uint64_t from = max_u64(durable, first) - first;
+    uint64_t end = min_u64(log->end.value - first, log->segment_bytes);
+    int err = rewrite(fd, from, end, piece);
+    if (err == 0) {
+        KILL_POINT("recovery-tail-sync");
+        err = file_sync_data(fd);
+    }
     IGNORE(file_close(fd), "synced");
     return err;
 }
 
-/* What was read may so far only be in the page cache, from a process that was killed. Replay builds
- * on it: a partition that it checkpoints must not be ahead of the log when the power goes. */
-static int sync_recovered(const struct log *log)
+/*
+ * Makes durable what was found. It may so far only be in the page cache, from a process that was
+ * killed, and replay builds on it: a partition that it checkpoints must not be ahead of the log
+ * when the power goes.
+ *
+ * A sync alone would not do. If the last process ended because its sync had failed, the kernel may
+ * have kept those pages and marked them clean: they can be read, are not on the disk, and no later
+ * sync writes them. So all above the watermark, which only a sync that succeeded can have moved, is
+ * written once more. These are the bytes that stand there: a torn write changes nothing.
+ */
+static int settle_recovered(const struct log *log, uint64_t durable)
 {
-    for (uint64_t number = log->start.value / log->segment_bytes;
-         number <= log->end.value / log->segment_bytes; number++) {
-        TRY(sync_segment(log, number));
+    uint8_t *piece = mem_alloc(REWRITE_BYTES);
+    if (piece == NULL) {
+        return ERR_MEMORY;
     }
-    return 0;
+    int err = 0;
+    for (uint64_t number = log->start.value / log->segment_bytes;
+         err == 0 && number <= log->end.value / log->segment_bytes; number++) {
+        err = settle_segment(log, number, durable, piece);
+    }
+    mem_free(piece);
+    return err;
 }
 
 int log_open(const struct log_options *options, struct log **ret_log)
@@ -103,12 +142,13 @@ int log_open(const struct log_options *options, struct log **ret_log)
     }
     init(log, options);
     uint32_t epoch = 0;
-    err = log_recover(log, options->watermark, &epoch);
+    struct lsn durable = options->watermark;
+    err = log_recover(log, &durable, &epoch);
     if (err == 0) {
         err = check_epoch(log, epoch);
     }
     if (err == 0) {
-        err = sync_recovered(log);
+        err = settle_recovered(log, durable.value);
     }
     if (err != 0) {
         segments_deinit(&log->segments);
@@ -169,7 +209,9 @@ int log_begin(struct log *log)
     TRY(segments_begin(&log->segments, number));
     TRY(segments_prepare(&log->segments, log->start.value / log->segment_bytes));
     set_end(log, number * log->segment_bytes);
+    KILL_POINT("recovery-begin");
     TRY(write_open_frame(log, number * log->segment_bytes));
+    KILL_POINT("recovery-open-frame");
     TRY(sync_blocking(log));
     log->begun = true;
     log_call_housekeeper(log);

@@ -192,7 +192,7 @@ void sync_arm_timer(struct log_writer *writer);
 /* ---- recover.c ---- */
 
 /* Finds log->end, checks everything from log->start; *ret_epoch is the last one in the stream, 0 if
- * it is empty. */
-NODISCARD int log_recover(struct log *log, struct lsn watermark, uint32_t *ret_epoch);
+ * it is empty. *watermark: what is known to have been durable, raised by what the stream says. */
+NODISCARD int log_recover(struct log *log, struct lsn *watermark, uint32_t *ret_epoch);
 
 #endif

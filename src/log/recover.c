@@ -124,8 +124,9 @@ static int check_foreign(struct cursor *cursor, const struct segment_list *list)
     return 0;
 }
 
+/* Leaves the cursor at the end, and the highest watermark of the stream in *watermark. */
 static int find_end(struct log *log, struct cursor *cursor, const struct segment_list *list,
-                    struct lsn watermark)
+                    uint64_t *watermark)
 {
     uint64_t start_number = log->start.value / log->segment_bytes;
     if (log->start.value % log->segment_bytes != 0 && !segment_list_has(list, start_number)) {
@@ -135,22 +136,23 @@ static int find_end(struct log *log, struct cursor *cursor, const struct segment
     struct frame frame;
     struct slice payload;
     while (TRY(cursor_next(cursor, &frame, &payload)) == 1) {
+        *watermark = max_u64(*watermark, frame.watermark);
     }
-    if (watermark.value > cursor->position) {
+    if (*watermark > cursor->position) {
         return cursor_corrupt(cursor, cursor->position, "it ends here, but was durable beyond");
     }
     TRY(search_proof(cursor, list));
     return check_foreign(cursor, list);
 }
 
-int log_recover(struct log *log, struct lsn watermark, uint32_t *ret_epoch)
+int log_recover(struct log *log, struct lsn *watermark, uint32_t *ret_epoch)
 {
     struct segment_list list;
     TRY(segment_list_read(&log->segments, &list));
     struct cursor cursor;
     int err = cursor_init(&cursor, &log->segments, log->store_id, log->start.value);
     if (err == 0) {
-        err = find_end(log, &cursor, &list, watermark);
+        err = find_end(log, &cursor, &list, &watermark->value);
     }
     log->end.value = cursor.position;
     *ret_epoch = cursor.epoch;

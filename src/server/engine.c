@@ -115,6 +115,9 @@ static int engine_read_super(struct engine *engine)
 {
     const struct engine_options *options = &engine->options;
     int err = super_read(options->dir, &engine->super);
+    if (err == 0) {
+        err = super_settle(options->dir, &engine->super);
+    }
     if (err == -ENOENT) {
         uint32_t partitions = options->partitions > 0 ? options->partitions : 64;
         err = super_create(options->dir, partitions, options->databases, options->log_segment_bytes,

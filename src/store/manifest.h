@@ -93,6 +93,9 @@ struct manifest_state {
 NODISCARD co_fn int manifest_load(struct manifest *manifest, uint64_t number,
                                   struct manifest_state *state);
 
+/* Makes durable what manifest_load has read: writes it once more as it is, and syncs. Suspends. */
+NODISCARD co_fn int manifest_settle(struct manifest *manifest);
+
 /* One commit. */
 struct manifest_change {
     struct lsn applied;

@@ -284,3 +284,38 @@ co_fn int manifest_load(struct manifest *manifest, uint64_t number, struct manif
     }
     return err;
 }
+
+/* ---- making durable what was read ---- */
+
+co_fn static int rewrite(struct manifest *manifest, uint8_t *piece)
+{
+    for (uint64_t at = 0; at < manifest->end; at += MANIFEST_RECORD_BYTES_MAX) {
+        uint32_t bytes = (uint32_t)min_u64(manifest->end - at, MANIFEST_RECORD_BYTES_MAX);
+        int got = TRY(await_read(manifest->shard, manifest->fd, piece, bytes, at));
+        if ((uint32_t)got < bytes) {
+            return err_corrupt(manifest->path, at + (uint32_t)got, "the file got shorter");
+        }
+        TRY(await_write(manifest->shard, manifest->fd, piece, bytes, at));
+    }
+    return 0;
+}
+
+/*
+ * A sync alone would not do. If the last process ended because a sync of this file had failed, the
+ * kernel may have kept the pages and marked them clean: they can be read, are not on the disk, and
+ * no later sync writes them. These are the bytes that stand there: a torn write changes nothing.
+ */
+co_fn int manifest_settle(struct manifest *manifest)
+{
+    uint8_t *piece = mem_alloc_aligned(MANIFEST_ALIGN, MANIFEST_RECORD_BYTES_MAX);
+    if (piece == NULL) {
+        return ERR_MEMORY;
+    }
+    int err = rewrite(manifest, piece);
+    mem_free(piece);
+    if (err == 0) {
+        err = await_sync_data(manifest->shard, manifest->fd);
+        manifest->sync_failed = err < 0;
+    }
+    return err;
+}

@@ -256,15 +256,10 @@ static int publish_loaded(struct partition *partition, const struct manifest_sta
 /* What was read may so far only be in the page cache, from a process that was killed: its last
  * record, or the name of the file. From now on files that it does not name are deleted and the redo
  * log is shortened by what it says, so it must be durable first. Suspends. */
-co_fn static int sync_manifest(struct partition *partition)
+co_fn static int settle_manifest(struct partition *partition)
 {
-    struct shard *shard = partition->store->shard;
-    int err = await_sync_data(shard, partition->manifest.fd);
-    if (err < 0) {
-        partition->manifest.sync_failed = true;
-        return err;
-    }
-    return await_sync_dir(shard, partition->dir);
+    TRY(manifest_settle(&partition->manifest));
+    return await_sync_dir(partition->store->shard, partition->dir);
 }
 
 /* Reads, or creates, the manifest; `dir` says what is there. Suspends. */
@@ -279,7 +274,7 @@ co_fn static int open_manifest(struct partition *partition, const struct partiti
                                "the closing record it ended with is gone or damaged");
         }
         if (!partition->store->options.ended) {
-            TRY(sync_manifest(partition));
+            TRY(settle_manifest(partition));
         }
     } else if (create && dir->data_count == 0) {
         TRY(manifest_rotate(&partition->manifest, state));

@@ -33,6 +33,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/kill_point.h"
 #include "base/logger.h"
 #include "base/mem.h"
 #include "base/random.h"
@@ -256,7 +257,9 @@ static int bytes_write(const char *path, int flags, const uint8_t *data, size_t 
                        uint64_t offset)
 {
     int fd = TRY(file_open(path, O_WRONLY | flags, MODE));
+    KILL_POINT("superblock-write");
     int err = file_write(fd, data, bytes, offset);
+    KILL_POINT("superblock-written");
     if (err == 0) {
         err = file_sync_all(fd);
     }
@@ -264,9 +267,9 @@ static int bytes_write(const char *path, int flags, const uint8_t *data, size_t 
     return err < 0 ? err : closed;
 }
 
-int super_write(const char *dir, struct super *super)
+/* Writes the copy of this generation to its place. */
+static int copy_write(const char *dir, const struct super *super)
 {
-    super->generation++;
     char *path = path_make(dir, "SUPER");
     uint8_t *block = mem_alloc(BLOCK_BYTES);
     int err = path == NULL || block == NULL ? ERR_MEMORY : 0;
@@ -275,11 +278,26 @@ int super_write(const char *dir, struct super *super)
         block_encode(super, block);
         err = bytes_write(path, 0, block, BLOCK_BYTES, offset);
     }
+    mem_free(block);
+    mem_free(path);
+    return err;
+}
+
+/* If the last process ended because a sync of this copy had failed, the kernel may have kept it in
+ * memory and marked it clean: it is read, and is not on the disk. So a sync alone would not do. */
+int super_settle(const char *dir, const struct super *super)
+{
+    TRY(copy_write(dir, super));
+    return file_sync_dir(dir);
+}
+
+int super_write(const char *dir, struct super *super)
+{
+    super->generation++;
+    int err = copy_write(dir, super);
     if (err < 0) {
         super->generation--; /* the copy of that generation is still the one that counts */
     }
-    mem_free(block);
-    mem_free(path);
     return err;
 }
 

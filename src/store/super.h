@@ -38,6 +38,9 @@ NODISCARD int super_create(const char *dir, uint32_t partitions, uint32_t databa
 /* -ENOENT if there is none; ERR_CORRUPT (file and offset logged) if no copy is whole; ERR_VERSION
  * for a newer format. */
 NODISCARD int super_read(const char *dir, struct super *ret_super);
+/* Makes durable what super_read gave: its copy is written in its place once more, and synced with
+ * its name. For the reader that goes on to write: the other copy may be the only durable one. */
+NODISCARD int super_settle(const char *dir, const struct super *super);
 /* Writes to the older copy, with generation + 1, and syncs. */
 NODISCARD int super_write(const char *dir, struct super *super);
 

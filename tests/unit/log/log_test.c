@@ -91,6 +91,27 @@ Test(log, what_is_found_is_synced_before_it_is_handed_out)
     world_deinit(&world);
 }
 
+/* After a failed sync the kernel may have it in memory only, where no sync finds it any more. */
+Test(log, what_may_not_be_durable_is_written_again)
+{
+    enum { SEGMENTS = 3 };
+    struct world world;
+    write_segments_unsynced(&world, SEGMENTS - 1);
+    disk_fail(DISK_WRITE, 1, -EIO, false);
+    cr_assert_eq(open_with(&world), -EIO);
+    disk_fail(DISK_WRITE, SEGMENTS, -EIO, false);
+    cr_assert_eq(open_with(&world), -EIO);
+    disk_fail(0, 0, 0, false);
+    struct records_seen before;
+    cr_assert_eq(world_recover(&world, &before), 0);
+    struct records_seen after;
+    cr_assert_eq(world_recover(&world, &after), 0);
+    cr_assert_eq(after.count, before.count);
+    records_deinit(&before);
+    records_deinit(&after);
+    world_deinit(&world);
+}
+
 Test(log, another_number_of_shards_reads_the_same_records)
 {
     struct world world;
