@@ -27,6 +27,7 @@ enum {
     BLOCK_FILL = 0xa5, /* what was never written reads the same in each run */
     BLOCK_FILL_BYTES_MAX = 512,
     STACK_POOL_MAX = 512,
+    EXIT_NO_MEMORY = 134,
     RESIDENT_BYTES = 8 << 20, /* what the process has besides its blocks */
 };
 #define BLOCK_MAGIC UINT64_C(0x51b10c51b10c51b1)
@@ -52,6 +53,7 @@ static struct {
     uint32_t stack_count;
     struct stack idle[STACK_POOL_MAX];
     uint32_t idle_count;
+    uint64_t asked, failed;
     uint32_t fail_rate;
     uint64_t fail_countdown;
     bool fail_sticky;
@@ -69,11 +71,14 @@ static bool fails(void)
     if (threads_self() == NULL) {
         return false;
     }
-    if (memory.fail_countdown > 0 && --memory.fail_countdown == 0) {
-        memory.fail_countdown = memory.fail_sticky ? 1 : 0;
-        return true;
+    memory.asked++;
+    bool due = memory.fail_countdown > 0 && --memory.fail_countdown == 0;
+    if (due && memory.fail_sticky) {
+        memory.fail_countdown = 1;
     }
-    return world_chance(STREAM_FAULT, memory.fail_rate);
+    due = due || world_chance(STREAM_FAULT, memory.fail_rate);
+    memory.failed += due;
+    return due;
 }
 
 static void *block_make(size_t align, size_t bytes, bool zero)
@@ -169,6 +174,16 @@ void memory_set_fail_rate(uint32_t per_million)
     memory.fail_rate = per_million;
 }
 
+uint64_t memory_allocations(void)
+{
+    return memory.asked;
+}
+
+uint64_t memory_failures(void)
+{
+    return memory.failed;
+}
+
 /* ---- base/mem.h ---- */
 
 void *mem_alloc(size_t bytes)
@@ -216,9 +231,12 @@ void mem_free_sized(void *ptr, size_t bytes)
     block_free(ptr);
 }
 
+/* The process ends with a message: so it does without memory at its start. */
 static void *must(void *ptr)
 {
-    SIM_CHECK(ptr != NULL, "out of memory at start");
+    if (ptr == NULL) {
+        threads_exit_process(EXIT_NO_MEMORY);
+    }
     return ptr;
 }
 
@@ -297,6 +315,9 @@ void *mem_stack_map(size_t bytes)
 {
     SIM_CHECK(memory.stack_count < sizeof(memory.stacks) / sizeof(memory.stacks[0]),
               "simulator: too many stacks");
+    if (fails()) {
+        return NULL;
+    }
     struct stack stack = {.bytes = bytes};
     if (memory.idle_count > 0 && memory.idle[memory.idle_count - 1].bytes == bytes) {
         stack = memory.idle[--memory.idle_count];

@@ -75,6 +75,10 @@ static struct config *read_config(void)
     }
     struct slice text = {.data = (const uint8_t *)process.conf, .bytes = strlen(process.conf)};
     int err = config_read_text(config, text, "sim.conf", &failure);
+    if (err == ERR_MEMORY) {
+        config_destroy(config);
+        return NULL;
+    }
     SIM_CHECK(err == 0, "simulator: its configuration is refused: %s: %s", failure.text,
               failure.reason);
     return config;
