@@ -16,7 +16,6 @@ static struct {
     {"a power cut takes answered writes", 0},
     {"a key expires under a command that changes its expiry", 0},
     {"a key is met as expired", 0},
-    {"a key expires within a check", 0},
     {"MSETNX finds a key", 0},
     {"a walk meets a key twice", 0},
     {"a cursor of an earlier life is refused", 0},

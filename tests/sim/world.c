@@ -15,7 +15,7 @@ enum {
     LOOK_NS_MAX = 200,  /* what a look at the clock takes */
     STEP_NS_MAX = 4000, /* what a step of a thread takes */
     REAL_START_MS_SPREAD = 1000000,
-    JUMPS_MAX = 1024,
+    JUMPS_MAX = 256,
 };
 
 /* 2026-01-01; the wall clock starts a little after. */
@@ -37,7 +37,8 @@ struct world {
     uint64_t seed;
     int64_t now_ns;
     int64_t real_offset_ms;       /* wall clock - monotonic clock */
-    struct jump jumps[JUMPS_MAX]; /* the first is the start */
+    int64_t real_high_ms;         /* at the last jump */
+    struct jump jumps[JUMPS_MAX]; /* the last ones; the start is one */
     uint32_t jump_count;
     uint64_t steps;
     struct random streams[STREAM_COUNT];
@@ -101,23 +102,21 @@ int64_t world_real_ms(void)
     return world.now_ns / 1000000 + world.real_offset_ms;
 }
 
+/* The oldest is forgotten: nobody asks about a time so long ago. */
 static void note_offset(void)
 {
-    SIM_CHECK(world.jump_count < JUMPS_MAX, "simulator: the clock jumps too often");
+    if (world.jump_count == JUMPS_MAX) {
+        world.jump_count--;
+        memmove(world.jumps, world.jumps + 1, world.jump_count * sizeof(world.jumps[0]));
+    }
     world.jumps[world.jump_count++] =
         (struct jump){.at_ns = world.now_ns, .offset_ms = world.real_offset_ms};
 }
 
-/* Between two jumps it was highest just before the second. */
 int64_t world_real_high_ms(void)
 {
-    int64_t high_ms = INT64_MIN;
-    for (uint32_t i = 0; i < world.jump_count; i++) {
-        int64_t end_ns = i + 1 < world.jump_count ? world.jumps[i + 1].at_ns : world.now_ns;
-        int64_t last_ms = end_ns / 1000000 + world.jumps[i].offset_ms;
-        high_ms = last_ms > high_ms ? last_ms : high_ms;
-    }
-    return high_ms;
+    int64_t now_ms = world_real_ms();
+    return now_ms > world.real_high_ms ? now_ms : world.real_high_ms;
 }
 
 int64_t world_real_low_ms(int64_t since_ns)
@@ -135,6 +134,7 @@ int64_t world_real_low_ms(int64_t since_ns)
 
 void world_jump_real_ms(int64_t by_ms)
 {
+    world.real_high_ms = world_real_high_ms();
     world.real_offset_ms += by_ms;
     note_offset();
     world_trace("clock jumps by ms", (uint64_t)by_ms, 0);
