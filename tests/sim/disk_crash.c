@@ -397,23 +397,22 @@ static void file_sync_fails(struct disk *disk, struct inode *inode)
 
 void inode_sync_fails(struct disk *disk, struct inode *inode, uint64_t submitted)
 {
+    if (inode->is_dir) {
+        /* Names are metadata: a file system keeps them dirty until a later sync gets them there, or
+         * shuts down. */
+        return;
+    }
     struct list aside;
     list_init(&aside);
     uint32_t count = inode->pending_count;
     put_aside(inode, submitted, &aside);
-    if (inode->is_dir) {
-        gamble_dir(disk, inode);
-    } else {
-        file_sync_fails(disk, inode);
-    }
+    file_sync_fails(disk, inode);
     pending_clear(disk, inode);
     list_splice_back(&inode->pending, &aside);
     inode->pending_count = 0;
     LIST_FOREACH (&inode->pending, node) {
         inode->pending_count++;
-        if (!inode->is_dir) {
-            content_apply(disk, &inode->current, container_of(node, struct pending, node));
-        }
+        content_apply(disk, &inode->current, container_of(node, struct pending, node));
     }
     inode->diverged |= inode->pending_count < count;
     inode_count_space(disk, inode);
