@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "base/kill_point.h"
 #include "base/logger.h"
 #include "base/mem.h"
 #include "base/varint.h"
@@ -300,8 +301,10 @@ static int put_frames(struct log_writer *writer, uint32_t first)
         TRY(stream_write_pad(log, writer->member, start, bytes));
     } else {
         encode_headers(writer, first, count, start);
+        KILL_POINT("log-write");
         TRY(stream_write(log, writer->member, start, writer->batch + writer->frame[first].at,
                          bytes));
+        KILL_POINT("log-written");
         writer->end = start + bytes;
         counter_add(&writer->member->frames, count);
     }

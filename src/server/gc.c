@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/kill_point.h"
 #include "base/logger.h"
 #include "base/mem.h"
 #include "base/thread.h"
@@ -81,6 +82,7 @@ static void gc_unlink_all(struct gc *gc)
     struct gc_file *file = atomic_exchange(&gc->files, NULL);
     while (file != NULL) {
         struct gc_file *next = file->next;
+        KILL_POINT("gc-unlink");
         int err = file_unlink(file->path);
         if (err < 0 && err != -ENOENT) {
             LOGGER_WARNING("can't remove %s: %s", file->path, error_text(err));

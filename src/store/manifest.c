@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "base/kill_point.h"
 #include "base/logger.h"
 #include "base/mem.h"
 #include "shard/await.h"
@@ -136,6 +137,7 @@ co_fn static int write_commit(struct manifest_writer *writer, const struct manif
 co_fn static int writer_seal(struct manifest_writer *writer)
 {
     struct manifest *manifest = writer->manifest;
+    KILL_POINT("manifest-written");
     int err = await_sync_data(manifest->shard, writer->fd);
     if (err < 0) {
         manifest->sync_failed = true;
@@ -235,7 +237,9 @@ co_fn static int new_enforce(struct manifest *manifest, const struct manifest_ne
 {
     struct shard *shard = manifest->shard;
     int dir = TRY(await_open(shard, manifest->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0));
+    KILL_POINT("manifest-rotation");
     int err = await_rename(shard, new->path_tmp, new->path);
+    KILL_POINT("manifest-rotation-renamed");
     if (err == 0) {
         err = await_sync_all(shard, dir);
         manifest->sync_failed = err < 0;
@@ -263,6 +267,7 @@ co_fn static void new_replace(struct manifest *manifest, struct manifest_new *ne
     new->fd = -1;
     if (fd_old >= 0) {
         IGNORE(await_close(manifest->shard, fd_old), "all of it was synced");
+        KILL_POINT("manifest-rotation-done");
         manifest->options->dispose(manifest->options->context, path_old);
     }
 }

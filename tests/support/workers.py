@@ -192,6 +192,8 @@ class DatabaseWorker(Worker):
 class Disturber:
     """Makes checkpoints at random moments, so that kills meet them."""
 
+    PAUSE_S = 0.1  # at most
+
     def __init__(self, seed, may_fail=False):
         self.chance = random.Random(seed)
         self.may_fail = may_fail
@@ -200,7 +202,7 @@ class Disturber:
         try:
             with server.client() as client:
                 while True:
-                    time.sleep(self.chance.random() * 0.1)
+                    time.sleep(self.chance.random() * self.PAUSE_S)
                     command = ('DEBUG', self.chance.choice(('CHECKPOINT', 'EVICT')))
                     reply = client.ask(*command)
                     if isinstance(reply, Error) and not self.may_fail:
