@@ -327,9 +327,24 @@ static int64_t run(struct disk *disk, struct call *call)
     UNREACHABLE("not a disk operation");
 }
 
+/* As it would end by a fault of the plan. */
+static int64_t run_failing(struct disk *disk, struct call *call, int error)
+{
+    if (call->kind == IO_WRITE && error == -EIO) {
+        return write_fails(disk, call);
+    }
+    if (call->kind == IO_SYNC_DATA || call->kind == IO_SYNC_ALL) {
+        inode_sync_fails(disk, call->inode, call->submitted);
+    } else if (call->kind == IO_CLOSE) {
+        fd_close(disk, call->fd);
+    }
+    return error;
+}
+
 void disk_call_run(struct disk *disk, struct call *call)
 {
-    call->result = run(disk, call);
+    int error = call->dead ? 0 : disk_fail_now(disk, call->kind, call->flags);
+    call->result = error < 0 ? run_failing(disk, call, error) : run(disk, call);
 }
 
 void call_drop(struct disk *disk, struct call *call)

@@ -122,6 +122,7 @@ static int door_truncate(int fd, uint64_t bytes)
     threads_preempt();
     struct call call = {.kind = IO_ALLOCATE, .fd = fd};
     int err = call_begin(disk, &call, NULL);
+    err = err < 0 ? err : disk_fail_now(disk, IO_ALLOCATE, 0);
     if (err == 0) {
         world_trace("truncate", call.inode->number, bytes);
         content_truncate(disk, call.inode, bytes, &call);
@@ -134,7 +135,10 @@ static int door_truncate(int fd, uint64_t bytes)
 static int64_t door_size(int fd)
 {
     threads_preempt();
-    return (int64_t)fd_get(disk_mounted(), fd)->inode->current.bytes;
+    struct disk *disk = disk_mounted();
+    const struct inode *inode = fd_get(disk, fd)->inode;
+    int err = disk_fail_now(disk, IO_KIND_COUNT, 0);
+    return err < 0 ? err : (int64_t)inode->current.bytes;
 }
 
 static int door_rename(const char *from, const char *to)
@@ -162,6 +166,7 @@ static int door_rmdir(const char *path)
     struct disk *disk = disk_mounted();
     struct call call = {.kind = IO_UNLINK, .path = path};
     int err = call_begin(disk, &call, NULL);
+    err = err < 0 ? err : disk_fail_now(disk, IO_UNLINK, 0);
     err = err < 0 ? err : call_unlink(disk, &call, true);
     call_end(disk, &call);
     threads_preempt();
@@ -213,6 +218,7 @@ static int door_list(const char *path, file_each_fn *each, void *context)
     threads_preempt();
     struct inode *dir;
     int err = path_find(disk_mounted(), path, &dir);
+    err = err < 0 ? err : disk_fail_now(disk_mounted(), IO_OPEN, 0);
     if (err < 0 || !dir->is_dir) {
         return err < 0 ? err : -ENOTDIR;
     }
@@ -229,9 +235,10 @@ static int door_list(const char *path, file_each_fn *each, void *context)
 static int door_space(const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes)
 {
     threads_preempt();
-    const struct disk *disk = disk_mounted();
+    struct disk *disk = disk_mounted();
     struct inode *inode;
-    int err = path_find(disk_mounted(), path, &inode);
+    int err = path_find(disk, path, &inode);
+    err = err < 0 ? err : disk_fail_now(disk, IO_KIND_COUNT, 0);
     if (err < 0) {
         return err;
     }

@@ -7,6 +7,7 @@
  *     disk_dir.c      names: current, durable, and the changes between
  *     disk_crash.c    what a power cut and a failed sync leave
  *     disk_call.c     one operation: its faults, its effect, its end; descriptors and locks
+ *     disk_fail.c     the operation that is told to fail
  *     disk_names.c    operations on paths
  *     disk_door.c     the synchronous face
  *     disk_flight.c   the asynchronous face
@@ -26,6 +27,7 @@
 
 #include "base/list.h"
 #include "disk.h"
+#include "disk_fail.h"
 #include "world.h"
 
 enum {
@@ -135,8 +137,19 @@ struct call {
     int64_t result;
 };
 
+/* What disk_fail_at has asked for, and what has come of it. */
+struct disk_fail {
+    enum disk_fail_class class;
+    uint64_t at; /* 0: none fails */
+    bool sticky;
+    bool happened;
+    int error;
+    uint64_t counts[DISK_FAIL_CLASSES];
+};
+
 struct disk {
     struct disk_plan plan;
+    struct disk_fail fail;
     struct disk_stats stats;
     struct inode *root;
     struct list inodes;
@@ -248,6 +261,11 @@ int call_fault(struct disk *disk, uint32_t rate, int error);
 /* What the caller is to try again. */
 int call_fault_of_moment(struct disk *disk, bool moves_bytes);
 int disk_no_room(const struct disk *disk); /* the error */
+
+/* ---- disk_fail.c ---- */
+
+/* One operation more: 0, or the error that it is to end with. flags: of an open. */
+int disk_fail_now(struct disk *disk, enum io_kind kind, int flags);
 
 /* ---- disk_names.c ---- */
 

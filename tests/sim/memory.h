@@ -22,4 +22,9 @@ void memory_free_all(void);
 /* From now on allocations of the process fail at this rate; 0 ends it. */
 void memory_set_fail_rate(uint32_t per_million);
 
+/* Allocations of the process and its stacks, ever; those that failed count, too. Which one fails is
+ * said by mem_fail_after, for the life that has not begun yet: its end forgets it. */
+uint64_t memory_allocations(void);
+uint64_t memory_failures(void);
+
 #endif
