@@ -1,7 +1,8 @@
 /*
- * kill_point: named places where the process can be made to kill itself, to show that the next start
- * finds its way from exactly there (tests/crash/kill_points_test.py). A place is KILL_POINT("name"),
- * which is nothing unless the build has the option `kill_points`. Then the environment chooses one:
+ * kill_point: named places where the process can be made to kill itself, to show that the next
+ * start finds its way from exactly there (tests/crash/kill_points_test.py). A place is
+ * KILL_POINT("name"), which is nothing unless the build has the option `kill_points`. Then the
+ * environment chooses one:
  *
  *     ELOQSTORE_KILL_POINT=name:n     at the n-th time that any thread comes to it
  *
