@@ -46,6 +46,8 @@ struct io_options io_options_default(void)
         .recv_buffer_bytes = 8192,
         .file_threads = 8,
         .lock_fd = -1,
+        .files_max = 4096,
+        .regions_max = 4096,
     };
 }
 
@@ -55,7 +57,8 @@ static int options_check(const struct io_options *options)
               is_power_of_two(options->recv_buffers) &&
               options->recv_buffers <= IO_RECV_BUFFERS_MAX && options->recv_buffer_bytes >= 1 &&
               options->recv_buffer_bytes <= IO_RECV_BUFFER_BYTES_MAX &&
-              options->file_threads >= 1 && options->file_threads <= IO_FILE_THREADS_MAX;
+              options->file_threads >= 1 && options->file_threads <= IO_FILE_THREADS_MAX &&
+              options->files_max <= IO_FILES_MAX && options->regions_max <= IO_REGIONS_MAX;
     return ok ? 0 : -EINVAL;
 }
 
@@ -136,6 +139,29 @@ void io_stats(const struct io *io, struct io_stats *ret_stats)
 uint32_t io_pending(const struct io *io)
 {
     return io->pending;
+}
+
+/* ---- what the kernel may know beforehand ---- */
+
+void io_file_add(struct io *io, int fd)
+{
+    ASSERT(fd >= 0);
+    if (io->vtable->file_add != NULL) {
+        io->vtable->file_add(io, fd);
+    }
+}
+
+uint32_t io_region_add(struct io *io, void *base, size_t bytes)
+{
+    ASSERT(bytes > 0);
+    return io->vtable->region_add == NULL ? 0 : io->vtable->region_add(io, base, bytes);
+}
+
+void io_region_remove(struct io *io, uint32_t region)
+{
+    if (region != 0) {
+        io->vtable->region_remove(io, region);
+    }
 }
 
 /* ---- the table of sockets ---- */

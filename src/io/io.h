@@ -73,12 +73,14 @@ struct io_socket {
 
 enum io_backend { IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_POSIX };
 
-/* The most of each option; the least is 1. */
+/* The most of each option; the least is 1 unless said otherwise. */
 enum {
     IO_OPS_MAX = 65536,
     IO_RECV_BUFFERS_MAX = 32768,
     IO_RECV_BUFFER_BYTES_MAX = 1 << 20,
     IO_FILE_THREADS_MAX = 256,
+    IO_FILES_MAX = 32768,
+    IO_REGIONS_MAX = 16384,
 };
 
 enum { IO_REFUSALS_MAX = 64 /* by one io_listen_refuse */ };
@@ -92,6 +94,9 @@ struct io_options {
     int lock_fd;                /* the store's lock file, or -1. The io_uring body registers it with
                                    the ring, so that the lock outlives a killed process until its
                                    last write has landed */
+    uint32_t files_max;         /* descriptors below this can be registered; 0: none. io_uring only,
+                                   and no more than RLIMIT_NOFILE */
+    uint32_t regions_max;       /* regions at a time; 0: none. io_uring only */
 };
 
 /* The defaults that a shard uses when nothing is configured. */
@@ -107,6 +112,20 @@ void io_destroy(struct io *io);
 
 /* "io_uring" or "posix" (or "simulated"), for the log and INFO. */
 const char *io_name(const struct io *io);
+
+/* ---- what the kernel may know beforehand ---- */
+
+/* A system call each; without effect where the body or the kernel can't. */
+
+/* Many operations on `fd` will follow. It must then be closed by an IO_CLOSE of this io, or be open
+ * until io_destroy: the io holds the open file until one of them. */
+void io_file_add(struct io *io, int fd);
+
+/* Many transfers from and to these bytes will follow. Returns the region, for io_op.region, or 0;
+ * the kernel keeps the memory resident until io_region_remove, which must come before the memory
+ * goes, and to which 0 is fine. Neither with a transfer under way there. */
+NODISCARD uint32_t io_region_add(struct io *io, void *base, size_t bytes);
+void io_region_remove(struct io *io, uint32_t region);
 
 /* ---- use; all non-blocking ---- */
 

@@ -58,6 +58,10 @@ struct io_vtable {
     int64_t (*send_now)(int fd, const void *data, size_t bytes);
     void (*shutdown)(int fd);
     void (*close)(int fd);
+    /* See io_file_add and io_region_add; NULL: it has no use for them. */
+    void (*file_add)(struct io *io, int fd);
+    uint32_t (*region_add)(struct io *io, void *base, size_t bytes);
+    void (*region_remove)(struct io *io, uint32_t region);
     /* Calls io_waited between waiting and the callbacks. */
     int (*poll)(struct io *io, const struct io_wait *wait);
     /* Called by any thread. */

@@ -42,6 +42,7 @@ struct io_op {
     uint32_t mode;
     uint32_t bytes; /* IO_BYTES_MAX at most; of an IO_SEND set by io_submit */
     void *data;
+    uint32_t region; /* the io_region_add that `data` lies in, or 0; for IO_READ and IO_WRITE */
     uint64_t offset;
     uint64_t length; /* IO_ALLOCATE */
     const char *path;

@@ -340,11 +340,7 @@ static int ring_open(struct ring *ring)
     TRY(ring_buffers_init(ring));
     TRY(ring_net_probe(ring));
     ring_map_entries(ring);
-    if (ring->io.options.lock_fd >= 0) {
-        /* The ring then holds the lock's open file, and the kernel drops the ring only when its
-         * last write has landed, be the process long dead. */
-        TRY(io_uring_register_files(&ring->uring, &ring->io.options.lock_fd, 1));
-    }
+    TRY(ring_fixed_init(ring));
     ring->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return ring->wake_fd < 0 ? -errno : 0;
 }
@@ -354,6 +350,7 @@ static void ring_free(struct ring *ring)
     if (ring->wake_fd >= 0) {
         (void)close(ring->wake_fd);
     }
+    ring_fixed_deinit(ring);
     ring_buffers_deinit(ring);
     mem_free(ring->messages_of_sqes);
     io_deinit_body(&ring->io);
@@ -391,6 +388,9 @@ static const struct io_vtable ring_vtable = {
     .send_now = io_system_send_now,
     .shutdown = io_system_shutdown,
     .close = io_system_close,
+    .file_add = ring_file_add,
+    .region_add = ring_region_add,
+    .region_remove = ring_region_remove,
     .poll = ring_poll,
     .wake = ring_wake,
 };

@@ -1,6 +1,6 @@
 /*
- * ring: the io_uring body of io.h, split into ring.c (set-up, waiting, wakes), ring_disk.c and
- * ring_net.c. For these three files only.
+ * ring: the io_uring body of io.h, split into ring.c (set-up, waiting, wakes), ring_disk.c,
+ * ring_net.c and ring_fixed.c (registered files and memory). For these four files only.
  *
  * Every submission carries in user_data the object it concerns (8-byte aligned) and, in the low
  * three bits, a tag that says how its completion is read. An object stays in memory until its last
@@ -43,6 +43,24 @@ enum {
 };
 static_assert(RING_TAG_COUNT <= 1 << RING_TAG_BITS, "tags fit in the free bits of a pointer");
 
+/* The table of registered files: see ring_fixed.c. */
+struct ring_files {
+    uint32_t count; /* descriptors below this have a slot; 0: there is no table */
+    bool *taken;    /* by descriptor: the kernel knows it */
+};
+
+struct ring_region {
+    uint8_t *base; /* NULL: free */
+    size_t bytes;
+};
+
+struct ring_regions {
+    uint32_t count; /* 0: there is no table */
+    struct ring_region *regions;
+    uint32_t first_free; /* none before this */
+    bool refused;        /* the kernel has refused one; no more are tried */
+};
+
 struct ring {
     struct io io;
     struct io_uring uring;
@@ -65,6 +83,9 @@ struct ring {
     struct io_uring_buf_ring *buffers; /* the shared receive buffers' ring, and their memory */
     uint8_t *buffer_bytes;
     int buffer_mask;
+
+    struct ring_files files;
+    struct ring_regions regions;
 };
 
 static inline struct ring *ring_of(struct io *io)
@@ -92,6 +113,24 @@ NODISCARD struct io_uring_sqe *ring_sqe(struct ring *ring);
 
 /* Asks the kernel to end the request with this user_data. False: no submission entry. */
 bool ring_cancel(struct ring *ring, uint64_t user_data);
+
+/* ---- ring_fixed.c ---- */
+
+/* Registers the tables, as empty as can be. Where the kernel can't there are none; but -errno if it
+ * doesn't take the lock. */
+NODISCARD int ring_fixed_init(struct ring *ring);
+void ring_fixed_deinit(struct ring *ring);
+
+void ring_file_add(struct io *io, int fd);
+/* Before the descriptor is closed. Without effect if it isn't registered. */
+void ring_file_remove(struct ring *ring, int fd);
+/* Of a filled entry for `fd`: has it use the slot, if there is one. */
+void ring_file_use(const struct ring *ring, struct io_uring_sqe *sqe, int fd);
+
+uint32_t ring_region_add(struct io *io, void *base, size_t bytes);
+void ring_region_remove(struct io *io, uint32_t region);
+/* Whether all of these bytes lie in the registered region. */
+bool ring_region_has(const struct ring *ring, uint32_t region, const void *data, uint32_t bytes);
 
 /* ---- ring_disk.c ---- */
 

@@ -4,7 +4,7 @@
 #include "io/ring.h"
 #include "io/transfer.h"
 
-static void prep_transfer(struct io_uring_sqe *sqe, const struct io_op *op)
+static void prep_transfer(const struct ring *ring, struct io_uring_sqe *sqe, const struct io_op *op)
 {
     uint32_t start = transfer_start(op);
     uint8_t *data = op->data;
@@ -14,20 +14,27 @@ static void prep_transfer(struct io_uring_sqe *sqe, const struct io_op *op)
     } else {
         io_uring_prep_write(sqe, op->fd, data + start, bytes, op->offset + start);
     }
+    if (ring_region_has(ring, op->region, op->data, op->bytes)) {
+        sqe->opcode = op->kind == IO_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+        sqe->buf_index = (uint16_t)(op->region - 1);
+    }
+    ring_file_use(ring, sqe, op->fd);
 }
 
-static void prep_disk(struct io_uring_sqe *sqe, const struct io_op *op)
+static void prep_disk(const struct ring *ring, struct io_uring_sqe *sqe, const struct io_op *op)
 {
     switch (op->kind) {
     case IO_READ:
     case IO_WRITE:
-        prep_transfer(sqe, op);
+        prep_transfer(ring, sqe, op);
         break;
     case IO_SYNC_DATA:
         io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC);
+        ring_file_use(ring, sqe, op->fd);
         break;
     case IO_SYNC_ALL:
         io_uring_prep_fsync(sqe, op->fd, 0);
+        ring_file_use(ring, sqe, op->fd);
         break;
     case IO_OPEN:
         io_uring_prep_openat(sqe, AT_FDCWD, op->path, op->flags | O_CLOEXEC, op->mode);
@@ -63,7 +70,7 @@ static bool disk_start(struct ring *ring, struct io_op *op)
     if (sqe == NULL) {
         return false;
     }
-    prep_disk(sqe, op);
+    prep_disk(ring, sqe, op);
     io_uring_sqe_set_data64(sqe, ring_user_data(op, RING_TAG_DISK));
     ring->disk_in_flight++;
     return true;
@@ -71,6 +78,9 @@ static bool disk_start(struct ring *ring, struct io_op *op)
 
 void ring_disk_submit(struct ring *ring, struct io_op *op)
 {
+    if (op->kind == IO_CLOSE) {
+        ring_file_remove(ring, op->fd);
+    }
     if (!list_empty(&ring->disk_waiting) || !disk_start(ring, op)) {
         list_push_back(&ring->disk_waiting, &op->node);
     }

@@ -8,8 +8,9 @@
  * overflows: then the socket is armed again at the next poll, when the buffers are back.
  *
  * Sending: MSG_WAITALL lets the kernel wait for a slow peer by itself; a send that still comes back
- * short goes on from where it stopped. The msghdr of a send need only stand until the kernel has
- * taken the submission entry, so there is one for each entry of the queue.
+ * short goes on from where it stopped. Sockets that send a lot are registered (ring_fixed.c). The
+ * msghdr of a send need only stand until the kernel has taken the submission entry, so there is one
+ * for each entry of the queue.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -17,6 +18,8 @@
 #include "base/mem.h"
 #include "io/ring.h"
 #include "io/transfer.h"
+
+enum { SENDS_BEFORE_SLOT = 64 };
 
 /* ---- the shared buffers ---- */
 
@@ -93,10 +96,10 @@ void ring_recv_cancel(struct io *io, struct io_socket *socket)
 
 void ring_socket_forget(struct io *io, struct io_socket *socket)
 {
-    (void)io;
     if (list_node_linked(&socket->node)) {
         list_remove(&socket->node);
     }
+    ring_file_remove(ring_of(io), socket->fd);
 }
 
 static void recv_restart(struct ring *ring)
@@ -191,6 +194,16 @@ static void prep_send(struct ring *ring, struct io_uring_sqe *sqe, const struct 
     io_uring_prep_sendmsg(sqe, op->fd, message, flags);
 }
 
+/* A slot pays after some sends; a connection that is closed sooner gets none. */
+static void send_use_slot(struct ring *ring, struct io_uring_sqe *sqe, const struct io_op *op)
+{
+    struct io_socket *socket = op->body;
+    if (socket->body < SENDS_BEFORE_SLOT && ++socket->body == SENDS_BEFORE_SLOT) {
+        ring_file_add(&ring->io, op->fd);
+    }
+    ring_file_use(ring, sqe, op->fd);
+}
+
 static bool send_start(struct ring *ring, struct io_op *op)
 {
     struct io_uring_sqe *sqe = ring_sqe(ring);
@@ -198,6 +211,7 @@ static bool send_start(struct ring *ring, struct io_op *op)
         return false;
     }
     prep_send(ring, sqe, op);
+    send_use_slot(ring, sqe, op);
     io_uring_sqe_set_data64(sqe, ring_user_data(op, RING_TAG_SEND));
     ring->sends_filled++;
     return true;

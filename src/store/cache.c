@@ -39,6 +39,7 @@ struct frame_table {
 struct cache {
     struct shard *shard;
     struct frame_table table;
+    struct frame_memory memory;
     struct list queues[FRAME_QUEUE_COUNT];
     uint32_t counts[FRAME_QUEUE_COUNT];
     uint32_t frames; /* all, orphans included */
@@ -154,6 +155,7 @@ int cache_create(struct shard *shard, uint64_t bytes, struct cache **ret_cache)
         return ERR_MEMORY;
     }
     cache->shard = shard;
+    frame_memory_init(&cache->memory, shard_io(shard));
     cache->frames_max = frames_of_bytes(bytes);
     for (uint32_t i = 0; i < FRAME_QUEUE_COUNT; i++) {
         list_init(&cache->queues[i]);
@@ -174,8 +176,7 @@ static void frame_free(struct cache *cache, struct frame *frame)
 {
     ASSERT(frame->pins == 0 && frame->load == NULL);
     cache->frames--;
-    mem_free(frame->page);
-    mem_free(frame);
+    frame_memory_free(&cache->memory, frame);
 }
 
 /* ---- queues ---- */
@@ -199,11 +200,6 @@ static void frame_detach(struct cache *cache, struct frame *frame)
     table_remove(&cache->table, frame);
     queue_remove(cache, frame);
     frame->orphan = true;
-}
-
-static bool frame_busy(const struct frame *frame)
-{
-    return frame->pins > 0 || frame->load != NULL;
 }
 
 /* The first frame of the queue has earned another round (or is in use). */
@@ -260,6 +256,7 @@ void cache_destroy(struct cache *cache)
     if (cache == NULL) {
         return;
     }
+    frame_memory_end(&cache->memory);
     for (uint32_t i = 0; i < FRAME_QUEUE_COUNT; i++) {
         struct list_node *node;
         while ((node = list_first(&cache->queues[i])) != NULL) {
@@ -269,6 +266,7 @@ void cache_destroy(struct cache *cache)
         }
     }
     ASSERT(cache->frames == 0);
+    frame_memory_deinit(&cache->memory);
     for (uint32_t i = 0; i < cache->table.segment_count; i++) {
         mem_free(cache->table.segments[i]);
     }
@@ -300,21 +298,6 @@ uint32_t cache_frames_max(const struct cache *cache)
 
 /* ---- frames ---- */
 
-static struct frame *frame_alloc(struct cache *cache)
-{
-    struct frame *frame = mem_calloc(1, sizeof(*frame));
-    if (frame == NULL) {
-        return NULL;
-    }
-    frame->page = mem_alloc_aligned(STORE_PAGE_BYTES, STORE_PAGE_BYTES);
-    if (frame->page == NULL) {
-        mem_free(frame);
-        return NULL;
-    }
-    cache->frames++;
-    return frame;
-}
-
 /* An empty frame for the page, in no table yet. `extra`: how many may be made beyond the budget. */
 static int frame_make(struct cache *cache, uint32_t tag, struct file_pos pos, uint32_t extra,
                       struct frame **ret_frame)
@@ -327,12 +310,13 @@ static int frame_make(struct cache *cache, uint32_t tag, struct file_pos pos, ui
         }
     }
     if (frame == NULL) {
-        frame = frame_alloc(cache);
+        frame = frame_memory_alloc(&cache->memory);
+        if (frame == NULL) {
+            return ERR_MEMORY;
+        }
+        cache->frames++;
     }
-    if (frame == NULL) {
-        return ERR_MEMORY;
-    }
-    *frame = (struct frame){.page = frame->page, .pos = pos, .tag = tag};
+    *frame = (struct frame){.page = frame->page, .chunk = frame->chunk, .pos = pos, .tag = tag};
     *ret_frame = frame;
     return 0;
 }
@@ -431,6 +415,7 @@ static void load_start(struct frame_load *load, const struct cache_read *read)
     io_prep(&load->op, IO_READ, read->file->fd, load_done);
     io_prep_transfer(&load->op, IO_READ, read->file->fd, load->frame->page, STORE_PAGE_BYTES,
                      load->source.offset);
+    load->op.region = frame_memory_region(load->frame);
     cache->stats.reads++;
     io_submit(shard_io(cache->shard), &load->op);
 }

@@ -25,6 +25,7 @@
 #include "shard/coro.h"
 #include "shard/shard.h"
 #include "store/datafile.h"
+#include "store/frame_memory.h"
 #include "store/page.h"
 
 enum {
@@ -50,8 +51,15 @@ struct frame {
     bool orphan;             /* in no table and no queue: goes with its last pin */
     struct frame_load *load; /* the read under way, else NULL */
     struct frame *chain;
+    struct frame_chunk *chunk; /* has the page */
     struct list_node node;
 };
+
+/* Stays where it is, page and all. */
+static inline bool frame_busy(const struct frame *frame)
+{
+    return frame->pins > 0 || frame->load != NULL;
+}
 
 NODISCARD int cache_create(struct shard *shard, uint64_t bytes, struct cache **ret_cache);
 /* Nothing pinned, no read under way. */

@@ -110,6 +110,7 @@ co_fn static int file_open_now(struct datafile *file, int flags)
     file->opening = false;
     if (fd >= 0) {
         file->fd = fd;
+        io_file_add(shard_io(pool->shard), fd);
         list_push_back(&pool->idle, &file->idle);
     } else {
         LOGGER_WARNING("can't open %s: %s", file->path, error_text(fd));
