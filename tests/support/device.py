@@ -32,12 +32,23 @@ def copy_image(path, to):
     run('cp', '--sparse=always', path, to)
 
 
+def await_detached(image):
+    """The loop device of a mount that is gone goes a little later; till then mount refuses it."""
+    end = time.monotonic() + WAIT_S
+    while subprocess.check_output(('losetup', '--associated', image)):
+        if time.monotonic() > end:
+            raise RuntimeError(f'{image} stays attached to a loop device')
+        time.sleep(0.01)
+
+
 class Mounted:
     """An image, or a recorder's device, mounted through a loop device. Use it in a `with`."""
 
     def __init__(self, image, path):
         os.makedirs(path, exist_ok=True)
         self.path = path
+        self.image = image
+        await_detached(image)
         run('mount', '-o', MOUNT_OPTIONS, image, path)
 
     def __enter__(self):
@@ -45,6 +56,7 @@ class Mounted:
 
     def __exit__(self, *exception):
         unmount(self.path)
+        await_detached(self.image)
 
 
 class Recorder:
