@@ -32,7 +32,7 @@
     X(CLOCK_GOES_BACK, "expiry follows a clock that jumps back")                              \
     X(LOCK_NOT_AWAITED, "a start does not wait for the lock of a dying process")              \
     X(STALE_FILL, "a fetch puts what it has read over a write made meanwhile")                \
-    X(SCAN_SKIPS_AFTER_SPLIT, "a scan takes a bucket that was split for the whole of before") \
+    X(SCAN_SKIPS_AFTER_SPLIT, "a scan that stopped where a leaf ends passes over a key")      \
     X(MESSAGE_LOST, "a message to a shard whose mailbox is full is dropped")
 
 enum plant {

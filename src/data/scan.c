@@ -17,7 +17,6 @@
 #include "data/scan.h"
 
 #include "base/mem.h"
-#include "base/plant.h"
 #include "data/checkpoint.h"
 #include "data/count.h"
 #include "data/expire.h"
@@ -143,12 +142,10 @@ static co_fn int scan_table(struct scan *scan)
     uint64_t buckets_max = BUCKETS_MIN + (uint64_t)scan->examine_max * BUCKETS_PER_KEY;
     uint64_t buckets = 0;
     while (!position->in_tree) {
-        uint32_t last_before = table_bucket_last(table, position->hash_next);
-        TRY(close_bucket(scan, last_before));
+        TRY(close_bucket(scan, table_bucket_last(table, position->hash_next)));
         /* The table may have grown: the bucket is the one of now. No suspension from here to the
          * end of the bucket. */
-        bool stale = PLANTED(SCAN_SKIPS_AFTER_SPLIT);
-        uint32_t last = stale ? last_before : table_bucket_last(table, position->hash_next);
+        uint32_t last = table_bucket_last(table, position->hash_next);
         if (!report_bucket(scan, table_bucket(table, position->hash_next))) {
             return 1;
         }

@@ -1,5 +1,6 @@
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/plant.h"
 #include "store/extent.h"
 #include "store/leaf_stream.h"
 
@@ -89,7 +90,7 @@ static void cursor_enter(struct store_cursor *cursor, struct frame *leaf)
     }
     uint32_t at;
     bool exact = leaf_find(leaf->page, cursor->from, &at);
-    bool skip = exact && cursor->exclusive;
+    bool skip = (exact || (PLANTED(SCAN_SKIPS_AFTER_SPLIT) && at == 0)) && cursor->exclusive;
     if (cursor->reverse) {
         cursor->left = at + (exact && !skip);
         cursor->index = cursor->left - 1;
@@ -99,7 +100,7 @@ static void cursor_enter(struct store_cursor *cursor, struct frame *leaf)
     }
     /* The leaf that would hold `from` settles it: all further leaves lie wholly on the right side.
      */
-    cursor->seeking = false;
+    cursor->seeking = PLANTED(SCAN_SKIPS_AFTER_SPLIT) && cursor->left == 0;
 }
 
 /* Suspends. */

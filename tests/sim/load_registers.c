@@ -299,7 +299,8 @@ static struct load *registers_create(const struct load_rules *rules)
 {
     struct registers *registers = sim_alloc(sizeof(*registers));
     registers->load = (struct load){.kind = &load_registers, .rules = *rules};
-    registers->key_count = (uint32_t)world_between(STREAM_PLAN, 1, KEYS_MAX);
+    bool few = world_below(STREAM_PLAN, 3) == 0;
+    registers->key_count = (uint32_t)world_between(STREAM_PLAN, 1, few ? 10 : KEYS_MAX);
     registers->delete_rate = (uint32_t)world_below(STREAM_PLAN, 300000);
     for (uint32_t i = 0; i < registers->key_count; i++) {
         struct key *key = &registers->keys[i];

@@ -34,20 +34,20 @@ static void draw_disk(struct plan *plan)
     disk->delay_ns_min = (int64_t)draw(1, 20) * US;
     disk->delay_ns_max = disk->delay_ns_min + (int64_t)draw(1, 2000) * US;
     disk->sync_ns_min = (int64_t)draw(20, 100) * US;
-    disk->sync_ns_max = disk->sync_ns_min + (int64_t)draw(1, 5000) * US;
+    disk->sync_ns_max = disk->sync_ns_min + (int64_t)draw(1, one_in(4) ? 100000 : 5000) * US;
     disk->land_after_kill_ns_max = (int64_t)draw(1, 500) * MS;
     disk->entries_unordered = one_in(3);
     disk->direct_refused = one_in(6);
     plan->disk_calm = *disk;
     disk->short_rate = rate(300000);
     disk->again_rate = rate(100000);
-    disk->slow_rate = rate(10000);
+    disk->slow_rate = disk->sync_ns_max > 6 * MS ? 0 : rate(10000);
     plan->disk_calm.short_rate = disk->short_rate;
     plan->disk_calm.again_rate = disk->again_rate;
     if (one_in(3)) {
         disk->read_error_rate = rate(2000);
-        disk->write_error_rate = rate(300);
-        disk->sync_error_rate = rate(3000);
+        disk->write_error_rate = rate(3000);
+        disk->sync_error_rate = rate(100000);
         disk->open_error_rate = rate(5000);
     }
     if (one_in(8)) {
@@ -103,8 +103,9 @@ void plan_draw(struct plan *ret_plan)
 {
     struct plan *plan = ret_plan;
     memset(plan, 0, sizeof(*plan));
-    plan->lives = (uint32_t)draw(2, 12);
-    plan->commands_max = (uint32_t)(one_in(4) ? draw(500, 4000) : draw(20, 500));
+    bool short_lives = one_in(3);
+    plan->lives = (uint32_t)(short_lives ? draw(12, 60) : draw(2, 12));
+    plan->commands_max = (uint32_t)(short_lives ? draw(5, 60) : draw(20, one_in(4) ? 4000 : 500));
     plan->clients = (uint32_t)draw(1, 16);
     plan->pipeline_max = (uint32_t)draw(1, one_in(3) ? 64 : 4);
     plan->think_ns_max = (int64_t)draw(1, one_in(3) ? 100000 : 1000) * US;
@@ -112,7 +113,9 @@ void plan_draw(struct plan *ret_plan)
     plan->kill_percent = (uint32_t)draw(0, 90 - plan->power_percent);
     plan->early_percent = (uint32_t)draw(0, 40);
     plan->alloc_fail_rate = one_in(10) ? rate(500) : 0;
-    plan->clock_jump_rate = rate(2000);
+    plan->clock_jump_rate = rate(50000);
+    plan->save_rate = rate(100000);
+    plan->mailbox_slots = UINT32_C(1) << (one_in(2) ? draw(0, 4) : 10);
     draw_server(plan);
     draw_disk(plan);
     draw_wire(plan);
@@ -151,6 +154,7 @@ void plan_print(const struct plan *plan)
            disk->short_rate, disk->again_rate, disk->slow_rate, disk->read_error_rate,
            disk->write_error_rate, disk->sync_error_rate, disk->open_error_rate,
            (unsigned long long)disk->space_bytes);
+    printf("plan: saves %u, mailboxes of %u\n", plan->save_rate, plan->mailbox_slots);
     printf("plan: wire: segments %u buffer %u stall %u reset %u; no memory %u, clock jumps %u\n",
            plan->wire.segment_max, plan->wire.buffer_bytes, plan->wire.stall_rate,
            plan->wire.reset_rate, plan->alloc_fail_rate, plan->clock_jump_rate);

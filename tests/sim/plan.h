@@ -27,6 +27,8 @@ struct plan {
     uint32_t shards_max;    /* each life draws its own number */
     uint32_t alloc_fail_rate;
     uint32_t clock_jump_rate; /* per million turns of clients */
+    uint32_t save_rate;       /* of BGSAVE; likewise */
+    uint32_t mailbox_slots;
     bool disk_faults;         /* some rate below is not 0 */
     bool damage;              /* rot or misdirected writes: wrong bytes on the disk */
     struct disk_plan disk, disk_calm;

@@ -10,6 +10,7 @@
 #include "memory.h"
 #include "plan.h"
 #include "process.h"
+#include "seams.h"
 #include "threads.h"
 #include "world.h"
 
@@ -104,6 +105,22 @@ static void jump_clock(struct run *run)
     }
 }
 
+static void save_done(struct request *request, const struct reply *reply)
+{
+    (void)request;
+    (void)reply;
+}
+
+/* Checkpoints come by themselves, but seldom in lives of some seconds. */
+static void save(struct run *run, struct client *client)
+{
+    if (client_is_connected(client) && world_chance(STREAM_LOAD, run->plan.save_rate)) {
+        struct command command = {.argc = 0};
+        command_add_text(&command, "BGSAVE");
+        client_send(client, &command, request_make(save_done, run));
+    }
+}
+
 static void actor_turn(struct world_event *event)
 {
     struct actor *actor = container_of(event, struct actor, turn);
@@ -115,6 +132,7 @@ static void actor_turn(struct world_event *event)
     if (!client_is_connected(&actor->client)) {
         (void)client_connect(&actor->client, (uint32_t)world_below(STREAM_LOAD, run->shards));
     }
+    save(run, &actor->client);
     uint64_t wanted = world_between(STREAM_LOAD, 1, run->plan.pipeline_max);
     while (client_is_connected(&actor->client) && actor->client.pending < wanted &&
            run->commands_left > 0) {
@@ -146,6 +164,7 @@ static void start(struct run *run)
 {
     run->shards = (uint32_t)world_between(STREAM_PLAN, 1, run->plan.shards_max);
     plan_conf(&run->plan, run->shards, run->conf);
+    seams_set_mailbox_slots(run->plan.mailbox_slots);
     process_start(run->disk, run->conf, run->shards);
     run->figures.lives++;
 }
@@ -209,7 +228,20 @@ static void end_somehow(struct run *run)
     }
 }
 
-/* The end comes while it starts, or while it loads, or in its middle of a stop. */
+static void load(struct run *run)
+{
+    run->commands_left = world_between(STREAM_LOAD, 1, run->plan.commands_max);
+    run->loading = true;
+    for (uint32_t i = 0; i < run->plan.clients; i++) {
+        actor_think(&run->actors[i]);
+    }
+    if (process_state() == PROCESS_READY) {
+        step_until(run, "the load", is_loaded);
+    }
+    end_somehow(run);
+}
+
+/* The end comes while it starts, or while it loads. */
 static void live(struct run *run)
 {
     start(run);
@@ -222,15 +254,7 @@ static void live(struct run *run)
         return;
     }
     step_until(run, "a start", is_started);
-    run->commands_left = world_between(STREAM_LOAD, 1, run->plan.commands_max);
-    run->loading = true;
-    for (uint32_t i = 0; i < run->plan.clients; i++) {
-        actor_think(&run->actors[i]);
-    }
-    if (process_state() == PROCESS_READY) {
-        step_until(run, "the load", is_loaded);
-    }
-    end_somehow(run);
+    load(run);
 }
 
 /* ---- checking ---- */
@@ -320,7 +344,7 @@ static void storm(struct run *run)
 }
 
 /* A start at which nothing fails must succeed, and all that is promised must be there. */
-static void check_life(struct run *run)
+static void live_and_check(struct run *run)
 {
     struct wire_plan wire = run->plan.wire;
     wire.reset_rate = 0;
@@ -334,11 +358,18 @@ static void check_life(struct run *run)
         world_violation("the server refuses to start, code %d", process_code());
     }
     check_everything(run);
+    wire_set_plan(&run->plan.wire);
+    storm(run);
+}
+
+/* What the last life left, and an end at which nothing fails. */
+static void live_last(struct run *run)
+{
+    live_and_check(run);
+    calm(run);
     process_stop();
     step_until(run, "a stop with nothing failing", is_ended);
     end_by_itself(run);
-    wire_set_plan(&run->plan.wire);
-    storm(run);
 }
 
 /* ---- the run ---- */
@@ -384,14 +415,18 @@ void run_seed(uint64_t seed, uint64_t stop_at, bool verbose, struct run_figures 
     run->stop_at = stop_at;
     run->verbose = verbose;
     run_begin(run, seed);
+    bool was_cut = false;
     for (uint32_t i = 0; i < run->plan.lives; i++) {
         uint64_t cuts = run->figures.cuts;
-        live(run);
-        if (run->figures.cuts > cuts) {
-            check_life(run);
+        if (was_cut) {
+            live_and_check(run);
+            load(run);
+        } else {
+            live(run);
         }
+        was_cut = run->figures.cuts > cuts;
     }
-    check_life(run);
+    live_last(run);
     run_end(run);
     *ret_figures = run->figures;
     sim_free(run);
