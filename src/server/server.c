@@ -191,12 +191,19 @@ static void server_free(struct server *server)
     mem_free(server);
 }
 
+/* Whatever the reason was called where it was met, the last line says that this is the end. */
+static int start_failed(int err)
+{
+    LOGGER_WARNING("the server can't start: %s", error_text(err));
+    return err;
+}
+
 int server_start(struct config *config, const char *executable, struct server **ret_server)
 {
     struct server *server = mem_calloc(1, sizeof(*server));
     if (server == NULL) {
         config_destroy(config);
-        return ERR_MEMORY;
+        return start_failed(ERR_MEMORY);
     }
     server->config = config;
     co_mutex_init(&server->config_mutex);
@@ -210,12 +217,12 @@ int server_start(struct config *config, const char *executable, struct server **
     }
     if (err < 0) {
         server_free(server);
-        return err;
+        return start_failed(err);
     }
     err = prepare(server);
     if (err < 0) {
         server_stop(server, false);
-        return err;
+        return start_failed(err);
     }
     *ret_server = server;
     return 0;

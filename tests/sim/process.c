@@ -118,6 +118,9 @@ static void process_main(void *argument)
     (void)argument;
     struct config *config = read_config();
     int err = config == NULL ? ERR_MEMORY : serve(config);
+    if (config == NULL) {
+        LOGGER_WARNING("no memory for the configuration"); /* main.c writes it to stderr */
+    }
     world_trace("main returns", (uint64_t)-err, 0);
     process.code = err < 0 ? EXIT_FAILED_START : 0;
     process.state = PROCESS_ENDED;
