@@ -1,0 +1,7 @@
+/* stage_init: what a program with a stage (stage.h) does first, once. */
+#ifndef SIM_STAGE_INIT_H
+#define SIM_STAGE_INIT_H
+
+void stage_init(void);
+
+#endif
