@@ -2,9 +2,13 @@
  * eloqstore-sim: runs seeds of the simulator.
  *
  *     eloqstore-sim --seed S [--count N] [--seconds T] [--stop-at STEP] [--states] [--verbose]
+ *                   [--shrink] [--with NAME=VALUE,...]
  *
  * Ends with 0 when nothing was wrong and 1 at the first violation; the last line is "hash <hex>".
  * Every hundredth seed is run twice: both runs must come to the same hash.
+ *
+ * --shrink looks for the smallest plan with which the seed still shows a violation, and prints it
+ * as --with, which changes parts of the plan that the seeds draw (override.h).
  */
 #include <signal.h>
 #include <stdio.h>
@@ -15,7 +19,9 @@
 
 #include "base/plant.h"
 #include "cmd/command.h"
+#include "override.h"
 #include "run.h"
+#include "shrink.h"
 #include "sometimes.h"
 #include "world.h"
 
@@ -24,7 +30,7 @@ enum { TWICE_EVERY = 100 };
 struct arguments {
     uint64_t seed, count, stop_at;
     int64_t seconds;
-    bool states, verbose;
+    bool states, verbose, shrink;
 };
 
 static void plant(const char *name);
@@ -33,9 +39,21 @@ static void plants_print(void);
 static void usage(void)
 {
     (void)fprintf(stderr, "usage: eloqstore-sim --seed S [--count N] [--seconds T] "
-                          "[--stop-at STEP] [--states] [--verbose] [--plant NAME] "
-                          "[--list-plants]\n");
+                          "[--stop-at STEP] [--states] [--verbose] [--shrink] "
+                          "[--with NAME=VALUE,...] [--plant NAME] [--list-plants]\n");
     exit(2);
+}
+
+static void with(const char *list)
+{
+    if (!overrides_parse(list)) {
+        (void)fprintf(stderr, "--with takes NAME=VALUE,... of these:");
+        for (uint32_t i = 0; i < override_count(); i++) {
+            (void)fprintf(stderr, " %s", override_name(i));
+        }
+        (void)fprintf(stderr, "\n");
+        exit(2);
+    }
 }
 
 static struct arguments parse(int argc, char **argv)
@@ -47,6 +65,10 @@ static struct arguments parse(int argc, char **argv)
             arguments.states = true;
         } else if (strcmp(argv[i], "--verbose") == 0) {
             arguments.verbose = true;
+        } else if (strcmp(argv[i], "--shrink") == 0) {
+            arguments.shrink = true;
+        } else if (strcmp(argv[i], "--with") == 0 && more) {
+            with(argv[++i]);
         } else if (strcmp(argv[i], "--list-plants") == 0) {
             plants_print();
         } else if (strcmp(argv[i], "--plant") == 0 && more) {
@@ -154,6 +176,9 @@ int main(int argc, char **argv)
     struct arguments arguments = parse(argc, argv);
     commands_init();
     (void)signal(SIGABRT, on_abort);
+    if (arguments.shrink) {
+        shrink(arguments.seed, arguments.stop_at);
+    }
     struct run_figures sum = {0};
     int64_t end_s = now_s() + arguments.seconds;
     uint64_t seeds = 0;

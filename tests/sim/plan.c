@@ -42,8 +42,6 @@ static void draw_disk(struct plan *plan)
     disk->short_rate = rate(300000);
     disk->again_rate = rate(100000);
     disk->slow_rate = disk->sync_ns_max > 6 * MS ? 0 : rate(10000);
-    plan->disk_calm.short_rate = disk->short_rate;
-    plan->disk_calm.again_rate = disk->again_rate;
     if (one_in(3)) {
         disk->read_error_rate = rate(2000);
         disk->write_error_rate = rate(3000);
@@ -54,9 +52,6 @@ static void draw_disk(struct plan *plan)
         disk->space_bytes = draw(2, 64) << 20;
         disk->quota = one_in(2);
     }
-    plan->disk_faults = disk->read_error_rate + disk->write_error_rate + disk->sync_error_rate +
-                            disk->open_error_rate + disk->space_bytes >
-                        0;
 }
 
 static void draw_wire(struct plan *plan)
@@ -86,17 +81,32 @@ static void draw_server(struct plan *plan)
     plan->rules.sync_mode = (enum sync_mode)draw(SYNC_ALWAYS, SYNC_NO);
 }
 
+const struct load_kind *const plan_load_kinds[PLAN_LOAD_KINDS] = {
+    &load_registers, &load_tokens, &load_groups, &load_counters,
+    &load_expiry,    &load_scan,   &load_spaces,
+};
+
 static void draw_loads(struct plan *plan)
 {
-    static const struct load_kind *const all[] = {
-        &load_registers, &load_tokens, &load_groups, &load_counters,
-        &load_expiry,    &load_scan,   &load_spaces,
-    };
-    for (uint32_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+    for (uint32_t i = 0; i < PLAN_LOAD_KINDS; i++) {
         if (plan->load_count < PLAN_LOADS_MAX && (i == 0 || !one_in(2))) {
-            plan->loads[plan->load_count++] = all[i];
+            plan->loads[plan->load_count++] = plan_load_kinds[i];
         }
     }
+}
+
+void plan_settle(struct plan *plan)
+{
+    const struct disk_plan *disk = &plan->disk;
+    plan->disk_calm.short_rate = disk->short_rate;
+    plan->disk_calm.again_rate = disk->again_rate;
+    plan->disk_calm.entries_unordered = disk->entries_unordered;
+    plan->disk_calm.direct_refused = disk->direct_refused;
+    plan->disk_faults = disk->read_error_rate + disk->write_error_rate + disk->sync_error_rate +
+                            disk->open_error_rate + disk->space_bytes >
+                        0;
+    plan->rules.faults = plan->disk_faults || plan->alloc_fail_rate > 0;
+    plan->rules.shards = plan->shards_max;
 }
 
 void plan_draw(struct plan *ret_plan)

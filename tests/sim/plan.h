@@ -13,7 +13,7 @@
 #include "load.h"
 #include "wire.h"
 
-enum { PLAN_LOADS_MAX = 8, PLAN_CONF_BYTES = 2048 };
+enum { PLAN_LOADS_MAX = 8, PLAN_LOAD_KINDS = 7, PLAN_CONF_BYTES = 2048 };
 
 struct plan {
     uint32_t lives;        /* each but the last ends in some way; the last is checked and stopped */
@@ -41,8 +41,12 @@ struct plan {
     uint64_t maxmemory, log_size_max, data_file_size, log_segment_size;
 };
 
+extern const struct load_kind *const plan_load_kinds[PLAN_LOAD_KINDS];
+
 /* Drawn from STREAM_PLAN. */
 void plan_draw(struct plan *ret_plan);
+/* After a change: what follows from other parts of the plan. */
+void plan_settle(struct plan *plan);
 /* The server's configuration of a life. */
 void plan_conf(const struct plan *plan, uint32_t shards, char conf[PLAN_CONF_BYTES]);
 void plan_print(const struct plan *plan);

@@ -8,6 +8,7 @@
 #include "client.h"
 #include "load.h"
 #include "memory.h"
+#include "override.h"
 #include "plan.h"
 #include "process.h"
 #include "seams.h"
@@ -378,6 +379,7 @@ static void run_begin(struct run *run, uint64_t seed)
 {
     world_begin(seed);
     plan_draw(&run->plan);
+    overrides_apply(&run->plan);
     run->disk = disk_create();
     for (uint32_t i = 0; i < run->plan.load_count; i++) {
         run->loads[i] = run->plan.loads[i]->create(&run->plan.rules);
