@@ -66,6 +66,9 @@ void losses_survivor(int64_t issued_ns);
 void losses_lost(int64_t issued_ns, int64_t answered_ns);
 /* Checks that what survived is a prefix, and young enough for the mode. */
 void losses_check(enum sync_mode mode, int64_t cut_ns);
+/* Checks what was lost because the log was damaged and cut there, with appendfsync always: the log
+ * says of each write that it was durable once a later one stands in it. */
+void losses_check_cut(void);
 
 extern const struct load_kind load_registers; /* one writer per key, many readers */
 extern const struct load_kind load_tokens;    /* APPEND on contended keys */

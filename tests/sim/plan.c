@@ -130,9 +130,14 @@ void plan_draw(struct plan *ret_plan)
     draw_disk(plan);
     draw_wire(plan);
     plan->rules.faults = plan->disk_faults || plan->alloc_fail_rate > 0;
-    plan->rules.damage = plan->damage;
     plan->rules.shards = plan->shards_max;
     draw_loads(plan);
+    if (one_in(4)) {
+        plan->damage = (enum damage)draw(DAMAGE_NONE + 1, DAMAGE_COUNT - 1);
+    }
+    if (plan->damage == DAMAGE_LOG) {
+        plan->rules.sync_mode = SYNC_ALWAYS; /* what may be lost is known there */
+    }
 }
 
 void plan_conf(const struct plan *plan, uint32_t shards, char conf[PLAN_CONF_BYTES])

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "damage.h"
 #include "disk.h"
 #include "load.h"
 #include "wire.h"
@@ -30,7 +31,7 @@ struct plan {
     uint32_t save_rate;       /* of BGSAVE; likewise */
     uint32_t mailbox_slots;
     bool disk_faults;         /* some rate below is not 0 */
-    bool damage;              /* rot or misdirected writes: wrong bytes on the disk */
+    enum damage damage;       /* after all lives but one */
     struct disk_plan disk, disk_calm;
     struct wire_plan wire;
     struct load_rules rules;

@@ -229,7 +229,7 @@ static void end_somehow(struct run *run)
     }
 }
 
-static void load(struct run *run)
+static void load_until_done(struct run *run)
 {
     run->commands_left = world_between(STREAM_LOAD, 1, run->plan.commands_max);
     run->loading = true;
@@ -239,6 +239,11 @@ static void load(struct run *run)
     if (process_state() == PROCESS_READY) {
         step_until(run, "the load", is_loaded);
     }
+}
+
+static void load(struct run *run)
+{
+    load_until_done(run);
     end_somehow(run);
 }
 
@@ -373,6 +378,74 @@ static void live_last(struct run *run)
     end_by_itself(run);
 }
 
+/* ---- damage ---- */
+
+/* Commands may fail from now on, but what they say must be true; and after damage to the log as
+ * much may be lost as nothing that follows it proves to have been durable. */
+static void loads_expect(struct run *run, enum damage damage)
+{
+    for (uint32_t i = 0; i < run->plan.load_count; i++) {
+        struct load_rules *rules = &run->loads[i]->rules;
+        rules->damage = damage == DAMAGE_PAGES;
+        rules->sync_mode = damage == DAMAGE_LOG ? SYNC_NO : rules->sync_mode;
+    }
+}
+
+/* A life under load, without faults, that is killed. */
+static void live_to_be_damaged(struct run *run)
+{
+    start(run);
+    step_until(run, "a start with nothing failing", is_started);
+    SIM_CHECK(process_state() == PROCESS_READY, "the server refuses to start, code %d",
+              process_code());
+    load_until_done(run);
+    end_by_kill(run);
+    loads_expect(run, DAMAGE_LOG);
+    loads_life_ended(run, LIFE_POWER_CUT);
+}
+
+static void read_everything(struct run *run)
+{
+    struct client *client = &run->actors[0].client;
+    bool connected = client_connect(client, 0);
+    SIM_CHECK(connected, "nobody listens");
+    losses_begin();
+    for (uint32_t i = 0; i < run->plan.load_count; i++) {
+        run->loads[i]->kind->check_all(run->loads[i], client);
+        step_until(run, "reading everything", is_answered);
+    }
+    losses_check_cut();
+}
+
+/* The last life of all: what was durable has been damaged. The server refuses to start and says
+ * why, or serves what is whole. */
+static void live_damaged(struct run *run)
+{
+    struct wire_plan wire = run->plan.wire;
+    wire.reset_rate = 0;
+    wire.stall_rate = 0;
+    wire_set_plan(&wire);
+    calm(run);
+    if (run->plan.damage == DAMAGE_LOG) {
+        live_to_be_damaged(run);
+    }
+    loads_expect(run, run->plan.damage);
+    damage_do(run->disk, run->plan.damage);
+    start(run);
+    step_until(run, "a start after damage", is_started);
+    if (process_state() == PROCESS_ENDED) {
+        SIM_CHECK(process_said("damaged") || process_said("corrupt"),
+                  "the server refuses to start, code %d, and doesn't say why", process_code());
+        SOMETIMES("damage is refused");
+        process_reap();
+        return;
+    }
+    read_everything(run);
+    SIM_CHECK(process_state() == PROCESS_READY, "damage has ended the server");
+    client_close(&run->actors[0].client);
+    process_kill();
+}
+
 /* ---- the run ---- */
 
 static void run_begin(struct run *run, uint64_t seed)
@@ -429,6 +502,9 @@ void run_seed(uint64_t seed, uint64_t stop_at, bool verbose, struct run_figures 
         was_cut = run->figures.cuts > cuts;
     }
     live_last(run);
+    if (run->plan.damage != DAMAGE_NONE) {
+        live_damaged(run);
+    }
     run_end(run);
     *ret_figures = run->figures;
     sim_free(run);

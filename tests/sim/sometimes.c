@@ -14,6 +14,7 @@ static struct {
     uint64_t count;
 } states[] = {
     {"a power cut takes answered writes", 0},
+    {"damage is refused", 0},
     {"a key expires under a command that changes its expiry", 0},
     {"a key is met as expired", 0},
     {"MSETNX finds a key", 0},
