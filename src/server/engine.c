@@ -206,6 +206,8 @@ static struct store_options engine_store_options(struct engine *engine)
         .write_bytes = ENGINE_WRITE_BYTES,
         .manifest_bytes_min = ENGINE_MANIFEST_BYTES_MIN,
         .ended = engine->ended,
+        .ended_epoch = engine->super.ended,
+        .epoch = engine->super.epoch,
         .dispose = gc_dispose,
         .context = engine->gc,
         .on_failure = engine_fail,
@@ -463,6 +465,7 @@ static void engine_mark_clean(struct engine *engine, struct lsn end)
     super->log_start = end;
     super->log_watermark = super->log_start;
     super->clean = true;
+    super->ended = super->epoch;
     super->clock_high_ms = engine_clock_high_ms(engine);
     int err = super_write(engine->options.dir, super);
     if (err < 0) {

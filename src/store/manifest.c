@@ -53,6 +53,7 @@ static int writer_init(struct manifest_writer *writer, struct manifest *manifest
     writer->header.type = type;
     writer->header.sequence = manifest->sequence + 1;
     writer->header.previous = manifest->previous;
+    writer->header.epoch = manifest->options->epoch;
     return 0;
 }
 
@@ -146,6 +147,7 @@ co_fn static int writer_seal(struct manifest_writer *writer)
     manifest->end = writer->end;
     manifest->previous = writer->header.previous;
     manifest->sequence = writer->header.sequence;
+    manifest->epoch = writer->header.epoch;
     manifest->closed = writer->header.type == MANIFEST_CLOSE;
     return 0;
 }
@@ -261,6 +263,7 @@ co_fn static void new_replace(struct manifest *manifest, struct manifest_new *ne
     manifest->snapshot_end = new->writer.end;
     manifest->sequence = new->writer.header.sequence;
     manifest->previous = new->writer.header.previous;
+    manifest->epoch = new->writer.header.epoch;
     manifest->rotate_tried = 0;
     manifest->closed = false;
     manifest->suspect = false;
@@ -305,6 +308,11 @@ co_fn int manifest_rotate(struct manifest *manifest, const struct manifest_state
 
 /* ---- the end ---- */
 
+bool manifest_is_closed(const struct manifest *manifest)
+{
+    return manifest->closed && manifest->epoch == manifest->options->epoch;
+}
+
 co_fn static int append_close(struct manifest *manifest, struct lsn applied, uint64_t file_next)
 {
     struct manifest_writer writer;
@@ -325,7 +333,7 @@ co_fn void manifest_close(struct manifest *manifest, bool clean, struct lsn appl
     if (manifest->fd < 0) {
         return;
     }
-    if (clean && !manifest->closed && !manifest->suspect && !manifest->sync_failed) {
+    if (clean && !manifest_is_closed(manifest) && !manifest->suspect && !manifest->sync_failed) {
         int err = append_close(manifest, applied, file_next);
         if (err < 0) {
             LOGGER_WARNING("%s: no closing record: %s", manifest->path, error_text(err));

@@ -17,9 +17,12 @@
  * with the state before, partition_applied is that state's, and replay brings everything back if
  * the redo log still has the records from there on. If it was trimmed beyond, the commit is lost
  * unnoticed: a partition without changes has an applied LSN below the log's start, too. After an
- * orderly end (options.ended) a closing record must be there, and its absence is damage. After a
- * cut, and after a failed write, nothing is appended to that file any more: the next commit begins
- * with a new manifest.
+ * orderly end (options.ended) a closing record must be there, and its absence is damage. It must be
+ * of the opening that ended so: each record has the number of the opening in which it was written,
+ * and one is added at each orderly end, or a file that is cut would end with an earlier one. For
+ * the same reason no manifest may end with a record that is older than the last orderly end, ever.
+ * After a cut, and after a failed write, nothing is appended to that file any more: the next commit
+ * begins with a new manifest.
  *
  * Who calls: partition.c. One thread; co_fn as marked.
  */
@@ -63,6 +66,7 @@ struct manifest {
     uint64_t rotate_tried; /* `end` when the last attempt to write it anew failed */
     uint64_t sequence;     /* of the last record */
     uint64_t previous;     /* its header checksum */
+    uint32_t epoch;        /* in which the last record was written */
     bool closed;           /* the last record is a CLOSE */
     bool suspect;          /* bytes of unknown fate behind `end`: no more appends */
     bool sync_failed;      /* final */
@@ -78,6 +82,9 @@ static inline const char *manifest_path(const struct manifest *manifest)
 {
     return manifest->path;
 }
+
+/* Whether it ends with the CLOSE record of this opening. */
+bool manifest_is_closed(const struct manifest *manifest);
 
 /* What a manifest says. */
 struct manifest_state {
@@ -118,7 +125,7 @@ bool manifest_outgrown(const struct manifest *manifest);
  * stays (unless sync_failed). Also the first manifest of a partition. Suspends. */
 NODISCARD co_fn int manifest_rotate(struct manifest *manifest, const struct manifest_state *state);
 
-/* Adds the CLOSE record, if all is well and there is none, and closes the file. Suspends. */
+/* Adds the CLOSE record, if all is well and there is none of this opening, and closes the file. Suspends. */
 co_fn void manifest_close(struct manifest *manifest, bool clean, struct lsn applied,
                           uint64_t file_next);
 

@@ -22,6 +22,7 @@ enum {
     AT_OFFSET = 48,
     AT_APPLIED = 56,
     AT_FILE_NEXT = 64,
+    AT_EPOCH = 72,
     FLAG_LAST = 1,
 };
 
@@ -57,6 +58,7 @@ void manifest_header_encode(uint8_t *record, uint64_t seed, struct manifest_head
     store_le64(record + AT_OFFSET, header->offset);
     store_le64(record + AT_APPLIED, header->applied);
     store_le64(record + AT_FILE_NEXT, header->file_next);
+    store_le32(record + AT_EPOCH, header->epoch);
     header->checksum = header_checksum(record, seed);
     store_le64(record + AT_CHECKSUM, header->checksum);
 }
@@ -82,6 +84,7 @@ int manifest_header_decode(const uint8_t *from, uint64_t seed, struct manifest_h
         .offset = load_le64(from + AT_OFFSET),
         .applied = load_le64(from + AT_APPLIED),
         .file_next = load_le64(from + AT_FILE_NEXT),
+        .epoch = load_le32(from + AT_EPOCH),
     };
     if (header.type < MANIFEST_SNAPSHOT || header.type > MANIFEST_CLOSE ||
         header.body_bytes > MANIFEST_BODY_BYTES_MAX) {

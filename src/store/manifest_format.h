@@ -15,7 +15,8 @@
  *    48  u64  offset         of this record in its file
  *    56  u64  applied lsn
  *    64  u64  next file      no data file has this number or a higher one
- *    72  24 bytes zero
+ *    72  u32  epoch          of the store's opening in which it was written
+ *    76  20 bytes zero
  *    96  body: entries, each beginning with its tag:
  *
  *        1 tree   varints: space, height, and if height > 0: root, keys, extents. Height 0: gone
@@ -73,6 +74,7 @@ struct manifest_header {
     uint64_t offset;
     uint64_t applied;
     uint64_t file_next;
+    uint32_t epoch;
 };
 
 static inline uint32_t manifest_record_bytes(uint32_t body_bytes)

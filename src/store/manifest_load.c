@@ -186,6 +186,7 @@ co_fn static int reader_apply(struct manifest_reader *reader, uint64_t sequence,
     state->applied = (struct lsn){record.header.applied};
     state->files->next_number = max_u64(state->files->next_number, record.header.file_next);
     reader->sequence = sequence;
+    reader->manifest->epoch = record.header.epoch;
     reader->manifest->closed = record.header.type == MANIFEST_CLOSE;
     return 0;
 }

@@ -273,6 +273,11 @@ co_fn static int open_manifest(struct partition *partition, const struct partiti
             return err_corrupt(manifest_path(&partition->manifest), partition->manifest.end,
                                "the closing record it ended with is gone or damaged");
         }
+        if (partition->manifest.epoch < partition->store->options.ended_epoch) {
+            return err_corrupt(manifest_path(&partition->manifest), partition->manifest.end,
+                               "it ends with opening %u, the store ended in order in opening %u",
+                               partition->manifest.epoch, partition->store->options.ended_epoch);
+        }
         if (!partition->store->options.ended) {
             TRY(settle_manifest(partition));
         }
@@ -391,7 +396,7 @@ co_fn bool partition_close(struct partition *partition)
     if (partition->manifest.sync_failed && !partition->failed) {
         partition_fail(partition, -EIO);
     }
-    bool closed = partition->manifest.closed && !partition->failed;
+    bool closed = manifest_is_closed(&partition->manifest) && !partition->failed;
     co_mutex_unlock(&partition->committing);
     list_remove(&partition->node);
     partition_destroy(partition);

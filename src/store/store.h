@@ -49,6 +49,9 @@ struct store_options {
     uint64_t manifest_bytes_min; /* a manifest log is rewritten when it outgrows max(this, 2x its
                                     snapshot) */
     bool ended;                  /* in order: each manifest must end with its closing record */
+    uint32_t ended_epoch;        /* no manifest may end with a record that is older; 0: none was
+                                    ended in order */
+    uint32_t epoch;              /* of this opening */
     /* Hands over a file that nothing needs any longer (path is copied by the receiver). */
     void (*dispose)(void *context, const char *path);
     void *context;

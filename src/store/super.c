@@ -17,7 +17,7 @@
  *     72  u32  epoch
  *     76  u32  databases     1..256
  *     80  u32  next space    above every space in use
- *     84  u32  zero
+ *     84  u32  ended         the last epoch that ended in order, 0: none has
  *     88  u32  spaces[256]   of the databases; zero for those that are not in use
  *   1112       zero to 4095
  *
@@ -61,7 +61,7 @@ enum {
     AT_EPOCH = 72,
     AT_DATABASES = 76,
     AT_SPACE_NEXT = 80,
-    AT_ZERO = 84,
+    AT_ENDED = 84,
     AT_SPACES = 88,
     AT_END = AT_SPACES + 4 * SUPER_DATABASES_MAX,
 };
@@ -99,6 +99,9 @@ static const char *super_fault(const struct super *super)
         super->log_segment_bytes < LOG_SEGMENT_BYTES_MIN) {
         return "its log segment size is impossible";
     }
+    if (super->ended > super->epoch) {
+        return "it ended before it was opened";
+    }
     if (super->databases == 0 || super->databases > SUPER_DATABASES_MAX) {
         return "its number of databases is impossible";
     }
@@ -127,6 +130,7 @@ static void block_encode(const struct super *super, uint8_t *block)
     store_le32(block + AT_EPOCH, super->epoch);
     store_le32(block + AT_DATABASES, super->databases);
     store_le32(block + AT_SPACE_NEXT, super->space_next);
+    store_le32(block + AT_ENDED, super->ended);
     for (uint32_t i = 0; i < super->databases; i++) {
         store_le32(block + AT_SPACES + (size_t)4 * i, super->spaces[i]);
     }
@@ -143,6 +147,7 @@ static void fields_decode(const uint8_t *block, struct super *super)
         .epoch = load_le32(block + AT_EPOCH),
         .databases = load_le32(block + AT_DATABASES),
         .space_next = load_le32(block + AT_SPACE_NEXT),
+        .ended = load_le32(block + AT_ENDED),
         .log_start.value = load_le64(block + AT_LOG_START),
         .log_watermark.value = load_le64(block + AT_LOG_WATERMARK),
         .clock_high_ms = (int64_t)load_le64(block + AT_CLOCK_HIGH),
@@ -173,8 +178,7 @@ static int block_decode(const uint8_t *block, uint32_t number, struct super *ret
     *ret_fault = super_fault(ret_super);
     if (load_le32(block + AT_VERSION) != VERSION) {
         *ret_fault = "its version never was";
-    } else if ((load_le32(block + AT_FLAGS) & ~(uint32_t)FLAG_CLEAN) != 0 ||
-               load_le32(block + AT_ZERO) != 0) {
+    } else if ((load_le32(block + AT_FLAGS) & ~(uint32_t)FLAG_CLEAN) != 0) {
         *ret_fault = "its flags are unknown";
     } else if (*ret_fault == NULL && block_number(ret_super) != number) {
         *ret_fault = "it belongs to the other place";

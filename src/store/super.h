@@ -23,6 +23,7 @@ struct super {
     uint32_t partitions; /* P: fixed at creation, a power of two <= 16384 */
     uint32_t log_segment_bytes;
     uint32_t epoch;                       /* openings so far */
+    uint32_t ended;                       /* the last epoch that ended in order; 0: none has */
     uint32_t databases;                   /* entries of spaces in use */
     uint32_t space_next;                  /* the next unused space id */
     uint32_t spaces[SUPER_DATABASES_MAX]; /* database number → space id */

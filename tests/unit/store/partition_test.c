@@ -500,6 +500,82 @@ Test(partition, one_that_lost_its_last_commit_after_an_orderly_end_is_refused)
     test_closed(8192 - 1, false, body_open_cut);
 }
 
+/* The same in the next opening, after an orderly end of this one. */
+static void start_next(struct world *world, bool ended)
+{
+    world->options.ended_epoch = world->options.epoch;
+    world->options.epoch++;
+    start_again(world, ended);
+}
+
+static int body_change_and_close(struct shard *shard, void *argument)
+{
+    (void)shard;
+    struct world *world = argument;
+    MUST_BE(world_try_open(world, false), 0);
+    MUST_BE(world_put(world, "a", "1"), 0);
+    world_close(world);
+    return 0;
+}
+
+static int body_open_older(struct shard *shard, void *argument)
+{
+    (void)shard;
+    struct world *world = argument;
+    lines_catch();
+    MUST_BE(world_try_open(world, false), ERR_CORRUPT);
+    MUST(lines_have("manifest-1.man at offset ") && lines_have("opening 1") &&
+         lines_have("opening 2"));
+    return 0;
+}
+
+/* Two openings that end in order; then the second one's records are cut off. */
+static void test_older_end(bool ended, shard_call_fn *second, size_t count)
+{
+    struct world *world = malloc(sizeof(*world));
+    world_init(world);
+    world->options.epoch = 1;
+    world_start(world);
+    world_run(world, body_make_closed, world);
+    start_next(world, true);
+    world_run(world, second, world);
+    start_next(world, ended);
+    damage_end(world, count, false);
+    world_run(world, body_open_older, world);
+    world_stop(world);
+    world_deinit(world);
+    free(world);
+}
+
+Test(partition, one_that_is_cut_behind_the_closing_record_of_an_earlier_end_is_refused)
+{
+    test_older_end(true, body_change_and_close, 8192);
+    test_older_end(true, body_open_whole, 4096);
+}
+
+Test(partition, one_that_is_cut_back_beyond_the_last_orderly_end_is_refused_after_a_crash_too)
+{
+    test_older_end(false, body_change_and_close, 8192);
+    test_older_end(false, body_change_and_close, 4096 * 3);
+    test_older_end(false, body_open_whole, 4096);
+}
+
+Test(partition, one_without_changes_opens_after_any_number_of_orderly_ends)
+{
+    struct world *world = malloc(sizeof(*world));
+    world_init(world);
+    world->options.epoch = 1;
+    world_start(world);
+    world_run(world, body_make_closed, world);
+    for (uint32_t i = 0; i < 5; i++) {
+        start_next(world, i % 2 == 0);
+        world_run(world, body_open_whole, world);
+    }
+    world_stop(world);
+    world_deinit(world);
+    free(world);
+}
+
 /* ---- spaces ---- */
 
 static void count_space(void *context, uint32_t space, uint64_t count)
