@@ -146,6 +146,33 @@ Test(expire, a_clock_that_jumps_back_brings_nothing_back)
     rig_test(clock_back);
 }
 
+static void time_without_expiry(struct keyspace *keyspace, void *argument)
+{
+    (void)argument;
+    struct record *record;
+    struct key key = rig_key(keyspace, "a");
+    rig_put(keyspace, "a", "value");
+    for (uint32_t i = 0; i < 2; i++) {
+        advance(5000);
+        int64_t at = now();
+        keyspace_expire_tick(keyspace);
+        MUST_BE(keyspace_clock_high_ms(keyspace), at);
+        MUST_BE(keyspace_find(keyspace, &key, true, &record), 1);
+        MUST_BE(record_access_s(record), at / 1000);
+        advance(-1000);
+        keyspace_expire_tick(keyspace);
+        MUST_BE(keyspace_clock_high_ms(keyspace), at);
+        /* With the sweep off it is the same. */
+        keyspace_set_active_expire(keyspace, false);
+    }
+}
+
+Test(expire, time_goes_on_where_no_key_expires)
+{
+    set_clock();
+    rig_test(time_without_expiry);
+}
+
 static void in_the_past(struct keyspace *keyspace, void *argument)
 {
     (void)argument;
