@@ -101,6 +101,7 @@ void disk_flush(struct disk *disk);
 
 struct disk_stats {
     uint64_t reads, writes, syncs, cuts, torn, dropped, errors, shorts, misdirected, rotten;
+    uint64_t reverted; /* syncs that failed and took from `current` what they should have saved */
 };
 void disk_stats(const struct disk *disk, struct disk_stats *ret_stats);
 

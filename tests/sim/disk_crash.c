@@ -385,6 +385,7 @@ static void file_sync_fails(struct disk *disk, struct inode *inode)
     gamble_file(disk, inode);
     uint64_t state = world_below(STREAM_FAULT, STATES);
     if (state != STAYS) {
+        disk->stats.reverted++;
         LIST_FOREACH (&inode->pending, node) {
             struct pending *pending = container_of(node, struct pending, node);
             if (pending->kind == PENDING_WRITE) {

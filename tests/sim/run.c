@@ -38,7 +38,9 @@ struct run {
     char conf[PLAN_CONF_BYTES];
     bool loading;
     uint64_t commands_left;
-    int64_t cut_ns; /* when the power was last cut */
+    int64_t cut_ns;    /* when the power was last cut, or a failed sync was found to be as bad */
+    bool was_cut;      /* this life */
+    uint64_t reverted; /* of the disk's figures, before this life */
     uint64_t stop_at;
     bool verbose;
     struct run_figures figures;
@@ -166,6 +168,10 @@ static void start(struct run *run)
     run->shards = (uint32_t)world_between(STREAM_PLAN, 1, run->plan.shards_max);
     plan_conf(&run->plan, run->shards, run->conf);
     seams_set_mailbox_slots(run->plan.mailbox_slots);
+    struct disk_stats stats;
+    disk_stats(run->disk, &stats);
+    run->reverted = stats.reverted;
+    run->was_cut = false;
     process_start(run->disk, run->conf, run->shards);
     run->figures.lives++;
 }
@@ -177,12 +183,32 @@ static void loads_life_ended(struct run *run, enum life_end end)
     }
 }
 
+static void cut(struct run *run)
+{
+    run->cut_ns = world_now_ns();
+    run->was_cut = true;
+    loads_life_ended(run, LIFE_POWER_CUT);
+}
+
+/* A sync that failed may have taken from the page cache what it should have saved: what was
+ * answered and not durable, also by the life before. That is what a power cut takes, at most. */
+static void end_out_of_order(struct run *run)
+{
+    struct disk_stats stats;
+    disk_stats(run->disk, &stats);
+    if (stats.reverted > run->reverted) {
+        SOMETIMES("a failed sync takes what was written");
+        cut(run);
+    } else {
+        loads_life_ended(run, LIFE_KILLED);
+    }
+}
+
 static void end_by_power(struct run *run)
 {
     actors_close(run);
     process_power_cut();
-    run->cut_ns = world_now_ns();
-    loads_life_ended(run, LIFE_POWER_CUT);
+    cut(run);
     run->figures.cuts++;
 }
 
@@ -190,7 +216,7 @@ static void end_by_kill(struct run *run)
 {
     actors_close(run);
     process_kill();
-    loads_life_ended(run, LIFE_KILLED);
+    end_out_of_order(run);
     run->figures.kills++;
 }
 
@@ -204,7 +230,11 @@ static void end_by_itself(struct run *run)
     }
     actors_close(run);
     process_reap();
-    loads_life_ended(run, code == 0 ? LIFE_STOPPED : LIFE_KILLED);
+    if (code == 0) {
+        loads_life_ended(run, LIFE_STOPPED);
+    } else {
+        end_out_of_order(run);
+    }
     run->figures.exits += code != 0;
     run->figures.stops += code == 0;
 }
@@ -490,16 +520,13 @@ void run_seed(uint64_t seed, uint64_t stop_at, bool verbose, struct run_figures 
     run->stop_at = stop_at;
     run->verbose = verbose;
     run_begin(run, seed);
-    bool was_cut = false;
     for (uint32_t i = 0; i < run->plan.lives; i++) {
-        uint64_t cuts = run->figures.cuts;
-        if (was_cut) {
+        if (run->was_cut) {
             live_and_check(run);
             load(run);
         } else {
             live(run);
         }
-        was_cut = run->figures.cuts > cuts;
     }
     live_last(run);
     if (run->plan.damage != DAMAGE_NONE) {

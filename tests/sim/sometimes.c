@@ -15,6 +15,7 @@ static struct {
 } states[] = {
     {"a power cut takes answered writes", 0},
     {"damage is refused", 0},
+    {"a failed sync takes what was written", 0},
     {"a key expires under a command that changes its expiry", 0},
     {"a key is met as expired", 0},
     {"MSETNX finds a key", 0},
