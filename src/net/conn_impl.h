@@ -28,6 +28,8 @@ enum {
     CONN_PARCELS_MAX = 8,             /* sealed outputs that wait apart */
     CONN_UNAUTH_OUTPUT_MAX = 1024,
     CONN_UNAUTH_PAUSE_BYTES = 16 * 1024,
+    CONN_UNAUTH_PENDING_MAX = 64 * 1024, /* CONN_INPUT_PENDING_MAX for strangers */
+    CONN_UNAUTH_STALL_S = 2,             /* above CONN_UNAUTH_OUTPUT_MAX without progress */
     CONN_LINGER_S = 10, /* one that is to end and makes no progress */
 };
 

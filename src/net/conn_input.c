@@ -305,12 +305,21 @@ static void conn_shrink_input(struct conn *conn)
     }
 }
 
+static size_t conn_pending_max(struct conn *conn)
+{
+    return net_is_authenticated(conn->net, conn) ? CONN_INPUT_PENDING_MAX : CONN_UNAUTH_PENDING_MAX;
+}
+
 /* Receiving stops while there is enough to do, and goes on when half of it is done. */
 static void conn_pace_recv(struct conn *conn)
 {
+    if (!conn->recv_paused && conn->input.bytes <= CONN_UNAUTH_PENDING_MAX) {
+        return;
+    }
+    size_t pending_max = conn_pending_max(conn);
     bool commands = !conn_can_take(conn) || conn->parser == NULL;
-    bool stop = commands && !conn->finishing && conn->input.bytes > CONN_INPUT_PENDING_MAX;
-    bool go = !commands || conn->finishing || conn->input.bytes <= CONN_INPUT_PENDING_MAX / 2;
+    bool stop = commands && !conn->finishing && conn->input.bytes > pending_max;
+    bool go = !commands || conn->finishing || conn->input.bytes <= pending_max / 2;
     if (stop && !conn->recv_paused) {
         conn->recv_paused = true;
         io_recv_pause(conn->net->io, &conn->socket);

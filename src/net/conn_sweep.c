@@ -10,6 +10,14 @@ static bool conn_older(int64_t now_ns, int64_t since_ns, uint32_t seconds)
     return seconds > 0 && now_ns - since_ns >= seconds * INT64_C(1000000000);
 }
 
+/* A stranger that reads nothing is closed when more output or input comes; from one that is stuck
+ * nothing comes. */
+static void conn_check_stalled(struct conn *conn)
+{
+    conn_check_stranger(conn);
+    conn_check_soft_limit(conn);
+}
+
 static void conn_sweep(struct net *net, struct conn *conn, int64_t now_ns)
 {
     const struct net_limits *limits = &net->limits;
@@ -30,6 +38,8 @@ static void conn_sweep(struct net *net, struct conn *conn, int64_t now_ns)
     } else if (conn_older(now_ns, conn->opened_ns, limits->auth_timeout_s) &&
                !net_is_authenticated(net, conn)) {
         conn_close_logged(conn, "Closing client that did not authenticate in time");
+    } else if (conn_older(now_ns, conn->active_ns, CONN_UNAUTH_STALL_S)) {
+        conn_check_stalled(conn);
     } else {
         conn_check_soft_limit(conn);
     }

@@ -147,6 +147,34 @@ Test(conn_sweep, closes_who_does_not_authenticate_in_time)
     stop(&toy);
 }
 
+Test(conn_sweep, closes_a_stranger_that_is_stuck_with_unread_replies)
+{
+    TOY_EACH(backend)
+    {
+        struct toy toy;
+        start(&toy, backend);
+        toy.password = true;
+        toy.limits.auth_timeout_s = 0;
+        toy_start(&toy);
+        int idle = client_open(&toy);
+        int stuck = client_open(&toy);
+        ping(idle);
+        client_send(stuck, "BIG 16000000\r\n");
+        toy_await(&toy, toy_count_commands, NULL, 2);
+        toy_settle(&toy);
+        cr_assert_eq(toy_call(&toy, toy_count_closed, NULL), 0);
+        pass_seconds(&toy, 4);
+        toy_await(&toy, toy_count_closed, NULL, 1);
+        ping(idle);
+        struct net_stats stats;
+        toy_stats(&toy, &stats);
+        cr_assert_eq(stats.output_limit_closes, 1);
+        close(idle);
+        close(stuck);
+        stop(&toy);
+    }
+}
+
 Test(conn_sweep, closes_who_stays_above_the_soft_limit)
 {
     struct toy toy;
