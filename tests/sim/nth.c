@@ -20,7 +20,7 @@
  * So there is not one model but a few: what can be.
  *
  * --kind is one of EIO, ENOSPC, EMFILE, ENOMEM, no-memory, or disk for the first four. --every N
- * takes each N-th position of the allocations; --full takes all of them, and seeds 1 to 3. --bad N
+ * takes each N-th position; --full takes all of them, and seeds 1 to 3. --bad N
  * goes on until N cases were bad; --case runs one in this process.
  */
 #include <errno.h>
@@ -578,7 +578,7 @@ static void plan_life(struct plan_of_all *plan, const struct arguments *argument
         failure.at = known_start ? ready + 1 : 1;
         for (int sticky = 0; sticky < 2; sticky++) {
             failure.sticky = sticky > 0;
-            plan_add(plan, &failure, last, memory ? arguments->every : 1);
+            plan_add(plan, &failure, last, arguments->every);
         }
     }
 }
