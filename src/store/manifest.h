@@ -125,7 +125,8 @@ bool manifest_outgrown(const struct manifest *manifest);
  * stays (unless sync_failed). Also the first manifest of a partition. Suspends. */
 NODISCARD co_fn int manifest_rotate(struct manifest *manifest, const struct manifest_state *state);
 
-/* Adds the CLOSE record, if all is well and there is none of this opening, and closes the file. Suspends. */
+/* Adds the CLOSE record, if all is well and there is none of this opening, and closes the file.
+ * Suspends. */
 co_fn void manifest_close(struct manifest *manifest, bool clean, struct lsn applied,
                           uint64_t file_next);
 
