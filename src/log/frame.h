@@ -5,9 +5,10 @@
  *
  *     DATA                 whole records, one after the other
  *     FIRST MIDDLE* LAST   one record too large for a frame, in pieces; pieces of several shards'
- * records may be interleaved, those of one shard's stand in order PAD                  nothing:
- * fills a 4 KiB block before a sync, or the rest of a segment OPEN                 the first frame
- * of the first segment after an opening: names the end of the stream before it
+ *                          records may be interleaved, those of one shard's stand in order
+ *     PAD                  nothing: fills a 4 KiB block before a sync, or the rest of a segment
+ *     OPEN                 the first frame after an opening: names the end of the stream before
+ *                          it, and stands at the start of the next segment or at that end itself
  *
  * Bytes, little-endian, are laid down in frame.c. Any thread; nothing suspends.
  */

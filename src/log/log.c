@@ -202,15 +202,39 @@ static int sync_blocking(struct log *log)
     return 0;
 }
 
+static bool is_no_room(const struct log *log, int err)
+{
+    /* A directory whose sync failed may have lost a name: that is no matter of room. */
+    return (err == -ENOSPC || err == -EDQUOT) && atomic_load(&log->segments.sync_error) == 0;
+}
+
+/* Where the OPEN frame goes: the start of a new segment, or, if there is no room for one, right
+ * behind the end, in what is left of the last one. */
+static int find_begin(struct log *log, uint64_t *ret_lsn)
+{
+    uint64_t end = log->end.value;
+    uint64_t number = div_ceil(end, log->segment_bytes);
+    TRY(segments_begin(&log->segments, number));
+    int err = segments_prepare(&log->segments, log->start.value / log->segment_bytes);
+    if (!is_no_room(log, err) || end % log->segment_bytes == 0) {
+        *ret_lsn = number * log->segment_bytes;
+        return err;
+    }
+    TRY(segments_resume(&log->segments, (uint32_t)(end % log->segment_bytes)));
+    LOGGER_WARNING("redo log: there is no room for a new segment (%s): it goes on in the last one",
+                   error_text(err));
+    *ret_lsn = end;
+    return 0;
+}
+
 int log_begin(struct log *log)
 {
     ASSERT(!log->begun);
-    uint64_t number = div_ceil(log->end.value, log->segment_bytes);
-    TRY(segments_begin(&log->segments, number));
-    TRY(segments_prepare(&log->segments, log->start.value / log->segment_bytes));
-    set_end(log, number * log->segment_bytes);
+    uint64_t lsn;
+    TRY(find_begin(log, &lsn));
+    set_end(log, lsn);
     KILL_POINT("recovery-begin");
-    TRY(write_open_frame(log, number * log->segment_bytes));
+    TRY(write_open_frame(log, lsn));
     KILL_POINT("recovery-open-frame");
     TRY(sync_blocking(log));
     log->begun = true;

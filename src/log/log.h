@@ -19,7 +19,8 @@
  * frame that is not whole. If a later frame proves that this position was durable, that is damage
  * and is refused; otherwise it is a torn tail and ends the log. After recovery writing goes on in a
  * new segment, whose OPEN frame says where the old stream ended and raises the epoch, so that
- * left-overs are never taken for records.
+ * left-overs are never taken for records. On a full disk it goes on behind the end of the last
+ * segment, which is cleared first; its room is too small for ordinary writes to be admitted.
  *
  * Threads: a struct log is shared; its counters are atomics. A struct log_writer belongs to its
  * shard. Segments are prepared and recycled by log_housekeep, on the gc thread. Formats: frame.h.
@@ -74,8 +75,9 @@ struct log_options {
  * replay builds on it; nothing is written yet. The log's end is log_reserved(). */
 NODISCARD int log_open(const struct log_options *options, struct log **ret_log);
 
-/* Prepares segments and writes the OPEN frame: after recovery has replayed. Main thread, may block.
- */
+/* Prepares a segment, or clears the rest of the last one if there is no room, and writes the OPEN
+ * frame: after recovery has replayed. Main thread, may block. -ENOSPC, -EDQUOT: no room, and the
+ * last segment is full to its end; it may be tried again by another opening. */
 NODISCARD int log_begin(struct log *log);
 
 /* No writer may be left. Syncs what is written if `sync`. */

@@ -19,6 +19,7 @@ enum {
     DIR_MODE = 0750,
     FILL_BYTES = 256 << 10,
     LIST_CAPACITY_MIN = 64,
+    RESUME_HEAD_BYTES = 64, /* what makes a frame: its header */
 };
 
 static const char name_suffix[] = ".log";
@@ -256,13 +257,21 @@ static int allocate(int fd, uint32_t bytes)
     return err == -EOPNOTSUPP ? file_truncate(fd, bytes) : err;
 }
 
-static int fill_with_zeros(int fd, uint32_t bytes)
+static int write_zeros(int fd, uint32_t from, uint32_t end)
 {
     static const uint8_t zeros[FILL_BYTES];
-    TRY(allocate(fd, bytes));
-    for (uint32_t at = 0; at < bytes; at += FILL_BYTES) {
-        TRY(file_write(fd, zeros, FILL_BYTES, at));
+    while (from < end) {
+        uint32_t bytes = end - from < FILL_BYTES ? end - from : FILL_BYTES;
+        TRY(file_write(fd, zeros, bytes, from));
+        from += bytes;
     }
+    return 0;
+}
+
+static int fill_with_zeros(int fd, uint32_t bytes)
+{
+    TRY(allocate(fd, bytes));
+    TRY(write_zeros(fd, 0, bytes));
     return file_sync_all(fd);
 }
 
@@ -331,6 +340,39 @@ int segments_prepare(struct segments *segments, uint64_t needed_first)
         }
     }
     return prepare_new(segments);
+}
+
+/*
+ * What stands at `offset` is taken away first: if it is a frame that a process did not finish, its
+ * missing bytes may be zeros, and it must not become whole by ours.
+ */
+static int clear_from(int fd, uint32_t offset, uint32_t end)
+{
+    TRY(write_zeros(fd, offset, offset + RESUME_HEAD_BYTES));
+    TRY(file_sync_data(fd));
+    TRY(write_zeros(fd, offset + RESUME_HEAD_BYTES, end));
+    return file_sync_data(fd);
+}
+
+int segments_resume(struct segments *segments, uint32_t offset)
+{
+    uint64_t next = segments_prepared_next(segments);
+    ASSERT(offset > 0 && offset + RESUME_HEAD_BYTES <= segments->segment_bytes);
+    ASSERT(atomic_load(&segments->open_first) == next);
+    if (atomic_load(&segments->first) == next) {
+        return -ENOENT;
+    }
+    char path[SEGMENT_PATH_BYTES];
+    segment_path(segments, next - 1, path);
+    int fd = TRY(file_open(path, O_RDWR, 0));
+    int err = clear_from(fd, offset, segments->segment_bytes);
+    if (err != 0) {
+        IGNORE(file_close(fd), "all before the offset is as it was");
+        return err;
+    }
+    segments->fds[(next - 1) % SEGMENTS_OPEN_MAX] = fd;
+    atomic_store(&segments->open_first, next - 1);
+    return 0;
 }
 
 /* Allocated but not zero-filled: its first syncs will have metadata to write, and it is here at

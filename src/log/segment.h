@@ -12,7 +12,8 @@
  * has reached is always found again.
  *
  * A file is only ever renamed to a higher number. So what is left in it from before carries lower
- * positions than the place it stands at, and can't be taken for a frame.
+ * positions than the place it stands at, and can't be taken for a frame. Where a stream goes on in
+ * the segment in which an earlier one was cut, what that one left there is cleared first.
  *
  * Threads: the gc thread prepares, recycles, closes and removes (main does it before shards run).
  * Shards read the descriptors, and create a segment themselves when none is left
@@ -76,6 +77,14 @@ NODISCARD int segments_begin(struct segments *segments, uint64_t number);
  * one. ERR_FULL: SEGMENTS_OPEN_MAX are open. -ENOSPC and the like: nothing is left behind, try
  * again later. */
 NODISCARD int segments_prepare(struct segments *segments, uint64_t needed_first);
+
+/*
+ * Where no segment can be prepared after segments_begin: opens the last one that is in use, and
+ * fills it with zeros from `offset` on, durably. That needs no room on a disk that writes in place.
+ * What stands before `offset` is not changed, not even by a torn write: the bytes of its sector are
+ * written as they are. On an error it may be tried again.
+ */
+NODISCARD int segments_resume(struct segments *segments, uint32_t offset);
 
 /* From a shard that has reached `number`: makes it without the zero-fill if the gc thread hasn't.
  */

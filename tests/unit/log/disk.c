@@ -9,6 +9,7 @@ static _Atomic int64_t calls_left; /* 0: the next one fails */
 static _Atomic int failing_error;
 static atomic_bool failing_sticky;
 static atomic_bool failed;
+static _Atomic int no_room; /* the error of each call that allocates */
 
 static int fault(enum disk_call call)
 {
@@ -57,8 +58,11 @@ static int faulty_sync_all(int fd)
 
 static int faulty_allocate(int fd, uint64_t offset, uint64_t bytes)
 {
-    int fault_;
-    return FAULTY(DISK_ALLOCATE, allocate(fd, offset, bytes));
+    int err = fault(DISK_ALLOCATE);
+    if (err == 0) {
+        err = atomic_load(&no_room);
+    }
+    return err != 0 ? err : file_disk_system.allocate(fd, offset, bytes);
 }
 
 static int faulty_rename(const char *from, const char *to)
@@ -85,7 +89,7 @@ static int faulty_list(const char *path, file_each_fn *each, void *context)
     return FAULTY(DISK_LIST, list(path, each, context));
 }
 
-void disk_fail(uint32_t calls, uint64_t n, int error, bool sticky)
+static void put_in_place(void)
 {
     static struct file_disk faulty;
     static bool in_place;
@@ -104,12 +108,23 @@ void disk_fail(uint32_t calls, uint64_t n, int error, bool sticky)
         file_set_disk(&faulty);
         in_place = true;
     }
+}
+
+void disk_fail(uint32_t calls, uint64_t n, int error, bool sticky)
+{
+    put_in_place();
     atomic_store(&failing_calls, 0);
     atomic_store(&calls_left, (int64_t)n - 1);
     atomic_store(&failing_error, error);
     atomic_store(&failing_sticky, sticky);
     atomic_store(&failed, false);
     atomic_store(&failing_calls, n == 0 ? 0 : calls);
+}
+
+void disk_fill(int error)
+{
+    put_in_place();
+    atomic_store(&no_room, error);
 }
 
 bool disk_has_failed(void)

@@ -24,7 +24,11 @@ enum disk_call {
  * ones too. n = 0: none does. The first call puts the faulty disk in place. */
 void disk_fail(uint32_t calls, uint64_t n, int error, bool sticky);
 
-/* Whether the fault has happened. */
+/* From now on no file gets more room: allocating fails with `error`. 0: there is room again. Goes
+ * along with disk_fail. */
+void disk_fill(int error);
+
+/* Whether the fault of disk_fail has happened. */
 bool disk_has_failed(void);
 
 #endif

@@ -192,6 +192,63 @@ Test(segment, a_shard_makes_all_segments_up_to_the_one_it_needs)
     cr_assert_eq(file_size(segments_fd(&segments, 12)), SEGMENT_BYTES);
 }
 
+Test(segment, the_last_one_is_resumed_with_zeros_behind_its_end)
+{
+    enum { OFFSET = 4096 + 64 };
+    static char text[SEGMENT_BYTES];
+    memset(text, 'x', sizeof(text) - 1);
+    make_file(5, "x");
+    make_file(6, text);
+    cr_assert_eq(segments_begin(&segments, 7), 0);
+    disk_fill(-ENOSPC);
+    cr_assert_eq(segments_prepare(&segments, 0), -ENOSPC);
+    cr_assert_eq(segments_resume(&segments, OFFSET), 0);
+    cr_assert_str_eq(files(), "5 6");
+    static char data[SEGMENT_BYTES];
+    int fd = segments_fd(&segments, 6);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(file_read(fd, data, sizeof(data), 0), SEGMENT_BYTES);
+    memset(text + OFFSET, 0, sizeof(text) - OFFSET);
+    cr_assert_eq(memcmp(data, text, sizeof(text)), 0);
+    cr_assert_eq(segments_fd(&segments, 7), -1);
+    disk_fill(0);
+    cr_assert_eq(segments_prepare(&segments, 0), 0);
+    cr_assert_str_eq(files(), "5 6 7");
+}
+
+Test(segment, none_can_be_resumed_where_there_is_none)
+{
+    cr_assert_eq(segments_begin(&segments, 3), 0);
+    cr_assert_eq(segments_resume(&segments, 64), -ENOENT);
+    cr_assert_eq(segments_fd(&segments, 3), -1);
+}
+
+Test(segment, a_resume_that_fails_changes_nothing_before_the_offset)
+{
+    enum { OFFSET = 640 };
+    static char text[OFFSET + 1];
+    memset(text, 'x', OFFSET);
+    make_file(6, text);
+    cr_assert_eq(segments_begin(&segments, 7), 0);
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        disk_fail(DISK_ANY, n, -EIO, false);
+        int err = segments_resume(&segments, OFFSET);
+        failed = disk_has_failed();
+        cr_assert_eq(err, failed ? -EIO : 0, "call %llu", (unsigned long long)n);
+        cr_assert_eq(segments_fd(&segments, 7), -1);
+        cr_assert(!failed || atomic_load(&segments.open_first) == 7);
+        disk_fail(0, 0, 0, false);
+        char path[SEGMENT_PATH_BYTES];
+        segment_path(&segments, 6, path);
+        int fd = file_open(path, O_RDONLY, 0);
+        char data[OFFSET + 1] = "";
+        cr_assert_eq(file_read(fd, data, OFFSET, 0), OFFSET);
+        cr_assert_str_eq(data, text);
+        cr_assert_eq(file_close(fd), 0);
+    }
+}
+
 Test(segment, where_files_cannot_be_allocated_they_are_only_given_their_length)
 {
     cr_assert_eq(segments_begin(&segments, 0), 0);
