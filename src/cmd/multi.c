@@ -7,6 +7,7 @@
 #include "base/plant.h"
 #include "cmd/park.h"
 #include "cmd/session.h"
+#include "data/foreign.h"
 #include "data/latch.h"
 #include "shard/await.h"
 
@@ -32,6 +33,7 @@ struct multi_key {
     uint32_t same; /* index of the first key that is the same */
     bool changed;
     bool pinned;
+    bool reserved; /* memory for a change at the owner */
 };
 
 struct multi {
@@ -70,9 +72,7 @@ static struct multi_key *multi_change(struct multi *multi, uint32_t index)
 {
     ASSERT(multi->write);
     struct multi_key *key = &multi->keys[multi->keys[index].same];
-    if (key->changed && key->change.put.blob != NULL) {
-        blob_drop(key->change.put.blob);
-    }
+    keyspace_discard(&key->change);
     key->changed = true;
     key->change = (struct change){.key = multi->call->request.keys[index]};
     return key;
@@ -218,11 +218,26 @@ static co_fn int part_latch(struct keyspace *keyspace, struct multi_part *part)
     return 0;
 }
 
+/* Memory for whatever the handler will change: once it is logged there is no way back. */
+static int part_reserve(struct keyspace *keyspace, const struct multi_part *part)
+{
+    struct multi *multi = part->multi;
+    for (uint32_t i = 0; multi->write && i < multi->key_count; i++) {
+        struct multi_key *key = &multi->keys[i];
+        if (key->part == part && key->same == i) {
+            TRY(keyspace_reserve(keyspace, &multi->call->request.keys[i]));
+            key->reserved = true;
+        }
+    }
+    return 0;
+}
+
 static co_fn int part_begin(struct shard *there, void *argument)
 {
     struct multi_part *part = argument;
     struct cmd_shard *here = shard_slot(there, SHARD_SLOT_CMD);
     TRY(part_latch(here->keyspace, part));
+    TRY(part_reserve(here->keyspace, part));
     if (!part->multi->needs_values) {
         return 0;
     }
@@ -245,8 +260,10 @@ static int part_end(struct shard *there, void *argument)
         if (key->part != part || key->same != i) {
             continue;
         }
-        if (key->changed && keyspace_apply(here->keyspace, &key->change) < 0) {
-            UNREACHABLE("no memory for a change that is in the log already");
+        if (key->changed) {
+            keyspace_apply(here->keyspace, &key->change);
+        } else if (key->reserved) {
+            keyspace_unreserve(here->keyspace, &multi->call->request.keys[i]);
         }
         if (key->pinned) {
             keyspace_unpin(here->keyspace, &multi->call->request.keys[i]);
@@ -364,10 +381,21 @@ static co_fn int multi_await_room(struct multi *multi)
     return 0;
 }
 
+static int multi_prepare(struct multi *multi)
+{
+    for (uint32_t i = 0; i < multi->key_count; i++) {
+        if (multi->keys[i].changed) {
+            TRY(keyspace_prepare(&multi->keys[i].change));
+        }
+    }
+    return 0;
+}
+
 /* One log record for all changes, in the stream before any of them is applied. */
 static int multi_log(struct multi *multi)
 {
     struct cmd_shard *here = multi->call->request.here;
+    TRY(multi_prepare(multi));
     struct change *changes = mem_alloc(multi->key_count * sizeof(*changes));
     if (changes == NULL) {
         return ERR_MEMORY;
@@ -390,11 +418,8 @@ static int multi_log(struct multi *multi)
 static void multi_forget_changes(struct multi *multi)
 {
     for (uint32_t i = 0; i < multi->key_count; i++) {
-        struct multi_key *key = &multi->keys[i];
-        if (key->changed && key->change.put.blob != NULL) {
-            blob_drop(key->change.put.blob);
-        }
-        key->changed = false;
+        keyspace_discard(&multi->keys[i].change);
+        multi->keys[i].changed = false;
     }
 }
 
@@ -436,6 +461,8 @@ static co_fn void multi_run(struct multi *multi)
     }
     if (err == 0) {
         multi_execute(multi);
+    } else if (err == ERR_MEMORY) {
+        reply_error(&multi->call->reply, "OOM out of memory");
     } else {
         reply_errorf(&multi->call->reply, "ERR reading from the store failed: %s", error_text(err));
     }

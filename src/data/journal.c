@@ -5,6 +5,7 @@
 
 #include "base/plant.h"
 #include "data/blob.h"
+#include "data/foreign.h"
 #include "data/keyspace_impl.h"
 
 static bool is_logged(const struct keyspace *keyspace)

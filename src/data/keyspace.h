@@ -126,20 +126,6 @@ NODISCARD int keyspace_write_range(struct keyspace *keyspace, const struct key *
 void keyspace_group_begin(struct keyspace *keyspace);
 void keyspace_group_end(struct keyspace *keyspace);
 
-/* Changes made under latches of a multi-shard command: the coordinator logs all of them as one
- * record ... */
-struct change {
-    struct key key;
-    bool remove;
-    struct put put;
-};
-/* ERR_MEMORY: nothing was logged. */
-NODISCARD int keyspace_log_changes(struct keyspace *keyspace, const struct change *changes,
-                                   uint32_t count);
-/* ... and each owner applies its own without logging again. Takes over change->put.blob in any
- * case. */
-NODISCARD int keyspace_apply(struct keyspace *keyspace, const struct change *change);
-
 /* ---- databases ---- */
 
 uint32_t keyspace_space(const struct keyspace *keyspace, uint32_t database);

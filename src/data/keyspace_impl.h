@@ -57,7 +57,7 @@ struct keyspace {
                               none is */
     int64_t clock_high_ms; /* time never goes back behind it */
 
-    bool quiet;          /* changes are in the log already: replay, keyspace_apply */
+    bool quiet;          /* changes are in the log already: replay */
     uint64_t replay_lsn; /* while the log is replayed: the position; else LSN_NONE */
 
     uint64_t record_bytes; /* memory of all records, orphans included */

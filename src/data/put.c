@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "data/expire.h"
+#include "data/foreign.h"
 #include "data/journal.h"
 #include "data/keyspace_impl.h"
 
@@ -180,6 +181,15 @@ int keyspace_put(struct keyspace *keyspace, const struct key *key, const struct 
 
 /* ---- removing ---- */
 
+/* On error it is the caller's. */
+static int install_tombstone(struct keyspace *keyspace, struct shelf *shelf, const struct key *key,
+                             struct record *tombstone)
+{
+    TRY(install(keyspace, shelf, key, tombstone));
+    shelf_count(shelf, key->space)->keys--;
+    return 0;
+}
+
 /* A tombstone takes the place of what a checkpoint holds, or of nothing. */
 static int put_tombstone(struct keyspace *keyspace, struct shelf *shelf, const struct key *key)
 {
@@ -188,13 +198,11 @@ static int put_tombstone(struct keyspace *keyspace, struct shelf *shelf, const s
     if (tombstone == NULL) {
         return ERR_MEMORY;
     }
-    int err = install(keyspace, shelf, key, tombstone);
+    int err = install_tombstone(keyspace, shelf, key, tombstone);
     if (err != 0) {
         record_destroy(tombstone);
-        return err;
     }
-    shelf_count(shelf, key->space)->keys--;
-    return 0;
+    return err;
 }
 
 /* A record that nobody else holds becomes a tombstone, or nothing at all if the tree never heard of
@@ -231,6 +239,13 @@ int keyspace_erase_found(struct keyspace *keyspace, struct shelf *shelf, const s
     return 1;
 }
 
+/* Whether a key may be there: `record` is what stands for it in the table, NULL for nothing. */
+static bool may_exist(struct shelf *shelf, const struct key *key, const struct record *record)
+{
+    return record == NULL ? !shelf_tree_is_empty(shelf, key->space)
+                          : (record->flags & (RECORD_TOMBSTONE | RECORD_ABSENT)) == 0;
+}
+
 int keyspace_erase(struct keyspace *keyspace, const struct key *key)
 {
     struct shelf *shelf = shelf_of(keyspace, key);
@@ -239,9 +254,7 @@ int keyspace_erase(struct keyspace *keyspace, const struct key *key)
     if (record != NULL && (record->flags & RECORD_NO_VALUE) == 0) {
         return (int)min_i64(keyspace_erase_found(keyspace, shelf, key, place), 0);
     }
-    bool unknown = record == NULL ? !shelf_tree_is_empty(shelf, key->space)
-                                  : (record->flags & RECORD_LOADING) != 0;
-    if (!unknown) {
+    if (!may_exist(shelf, key, record)) {
         return 0;
     }
     TRY(journal_reserve(keyspace, key, 0));
@@ -339,12 +352,80 @@ int keyspace_set_expire(struct keyspace *keyspace, const struct key *key, int64_
     return (int)min_i64(keyspace_erase_found(keyspace, shelf, key, place), 0);
 }
 
-int keyspace_apply(struct keyspace *keyspace, const struct change *change)
+/* ---- changes that are in the log already ---- */
+
+int keyspace_reserve(struct keyspace *keyspace, const struct key *key)
 {
-    ASSERT(!keyspace->quiet);
-    keyspace->quiet = true;
-    int err = change->remove ? keyspace_erase(keyspace, &change->key)
-                             : keyspace_set(keyspace, &change->key, &change->put);
-    keyspace->quiet = false;
-    return err;
+    return shelf_reserve(keyspace, shelf_of(keyspace, key), key->space);
+}
+
+void keyspace_unreserve(struct keyspace *keyspace, const struct key *key)
+{
+    table_unreserve(&shelf_of(keyspace, key)->table);
+}
+
+int keyspace_prepare(struct change *change)
+{
+    ASSERT(change->made == NULL);
+    const struct key *key = &change->key;
+    struct put *put = &change->put;
+    change->made = change->remove ? record_create_marker(table_hash_top(key->hash), key->space,
+                                                         key->name, RECORD_TOMBSTONE)
+                                  : create_from_put(key, put);
+    if (change->made == NULL) {
+        keyspace_discard(change);
+        return ERR_MEMORY;
+    }
+    put->blob = NULL;
+    put->value = record_value(change->made);
+    return 0;
+}
+
+void keyspace_discard(struct change *change)
+{
+    if (change->made != NULL) {
+        record_destroy(change->made);
+    } else if (change->put.blob != NULL) {
+        blob_drop(change->put.blob);
+    }
+    change->made = NULL;
+    change->put.blob = NULL;
+}
+
+/* Whether the change was made without the record that was prepared for it. */
+static bool apply_in_place(struct keyspace *keyspace, struct shelf *shelf,
+                           const struct change *change)
+{
+    struct table_place place;
+    struct record *old = shelf_find(shelf, &change->key, &place);
+    if (!change->remove) {
+        bool written = old != NULL && overwrite(keyspace, shelf, place, old, &change->put);
+        if (written) {
+            old->access_s = (uint32_t)(keyspace->clock_high_ms / 1000);
+        }
+        return written;
+    }
+    if (!may_exist(shelf, &change->key, old)) {
+        return true;
+    }
+    if (old == NULL || (old->flags & (RECORD_NO_VALUE | RECORD_FROZEN)) != 0) {
+        return false;
+    }
+    bury(keyspace, shelf, place, old);
+    return true;
+}
+
+void keyspace_apply(struct keyspace *keyspace, struct change *change)
+{
+    ASSERT(!keyspace->quiet && change->made != NULL);
+    struct shelf *shelf = shelf_of(keyspace, &change->key);
+    table_unreserve(&shelf->table);
+    if (apply_in_place(keyspace, shelf, change)) {
+        keyspace_discard(change);
+        return;
+    }
+    int err = change->remove ? install_tombstone(keyspace, shelf, &change->key, change->made)
+                             : install(keyspace, shelf, &change->key, change->made);
+    ASSERT(err == 0); /* all memory is there */
+    change->made = NULL;
 }

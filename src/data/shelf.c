@@ -245,6 +245,17 @@ int shelf_insert(struct keyspace *keyspace, struct shelf *shelf, uint64_t hash,
     return 0;
 }
 
+int shelf_reserve(struct keyspace *keyspace, struct shelf *shelf, uint32_t space)
+{
+    if (shelf_count_make(shelf, space) == NULL) {
+        return ERR_MEMORY;
+    }
+    uint64_t before = table_memory(&shelf->table);
+    int err = table_reserve(&shelf->table);
+    keyspace->table_bytes += table_memory(&shelf->table) - before;
+    return err;
+}
+
 void shelf_replace(struct keyspace *keyspace, struct shelf *shelf, struct table_place place,
                    struct record *record)
 {

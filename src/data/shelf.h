@@ -93,6 +93,9 @@ bool shelf_tree_is_empty(struct shelf *shelf, uint32_t space);
  * caller's. */
 NODISCARD int shelf_insert(struct keyspace *keyspace, struct shelf *shelf, uint64_t hash,
                            struct record *record, struct table_place *ret_place);
+/* Takes what shelf_insert and shelf_count_make may need for a key of the space; they can't fail
+ * right after table_unreserve. ERR_MEMORY. */
+NODISCARD int shelf_reserve(struct keyspace *keyspace, struct shelf *shelf, uint32_t space);
 /* Puts `record` into the place of another one of the same key, which is destroyed or, if it is
  * frozen, left to its checkpoint. Pins and the dirty bit go over; who waited for a loading marker
  * is told. */

@@ -48,6 +48,7 @@ void table_init(struct table *table)
 
 void table_deinit(struct table *table)
 {
+    ASSERT(table->reserved == 0);
     if (table->directory != NULL) {
         uint64_t entries = UINT64_C(1) << table->depth;
         for (uint64_t i = 0; i < entries;) {
@@ -128,6 +129,7 @@ static int overflow_add_page(struct table *table)
     memcpy(page, &table->overflow_pages, sizeof(void *));
     table->overflow_pages = page;
     table->overflow_page_count++;
+    table->overflow_free_count += OVERFLOW_PER_PAGE;
     for (uint32_t i = 1; i <= OVERFLOW_PER_PAGE; i++) {
         page[i].meta = (uint64_t)(uintptr_t)table->overflow_free;
         table->overflow_free = &page[i];
@@ -135,21 +137,31 @@ static int overflow_add_page(struct table *table)
     return 0;
 }
 
-static struct table_bucket *overflow_take(struct table *table)
+/* A free bucket, whoever it is reserved for. */
+static struct table_bucket *overflow_pop(struct table *table)
 {
-    if (table->overflow_free == NULL && overflow_add_page(table) != 0) {
-        return NULL;
-    }
+    ASSERT(table->overflow_free_count > 0);
     struct table_bucket *bucket = table->overflow_free;
     table->overflow_free = table_bucket_next(bucket);
+    table->overflow_free_count--;
     memset(bucket, 0, sizeof(*bucket));
     return bucket;
+}
+
+static struct table_bucket *overflow_take(struct table *table)
+{
+    ASSERT(table->overflow_free_count >= table->reserved);
+    if (table->overflow_free_count == table->reserved && overflow_add_page(table) != 0) {
+        return NULL;
+    }
+    return overflow_pop(table);
 }
 
 static void overflow_give_back(struct table *table, struct table_bucket *bucket)
 {
     bucket->meta = (uint64_t)(uintptr_t)table->overflow_free;
     table->overflow_free = bucket;
+    table->overflow_free_count++;
 }
 
 /* ---- growing ---- */
@@ -205,8 +217,7 @@ static void chain_push(struct table *table, struct table_bucket *bucket, uint64_
         }
         struct table_bucket *next = table_bucket_next(bucket);
         if (next == NULL) {
-            next = overflow_take(table);
-            ASSERT(next != NULL);
+            next = overflow_pop(table);
             /* The page of buckets this may have come from is never freed while they are used. */
             bucket->meta |= (uint64_t)(uintptr_t)next;
         }
@@ -339,8 +350,9 @@ static int make_free(struct table *table, uint32_t hash, struct table_place *ret
     }
     uint32_t chain = 0;
     while (find_free(table, hash, ret_place, &chain) != 0) {
-        if (wants_split(table, hash, chain)) {
-            TRY(split_segment(table, hash));
+        /* Without memory for a split the chain becomes longer: so one bucket is all that an insert
+         * can need. */
+        if (wants_split(table, hash, chain) && split_segment(table, hash) == 0) {
             continue;
         }
         struct table_bucket *next = overflow_take(table);
@@ -364,4 +376,22 @@ int table_insert(struct table *table, uint64_t hash, struct record *record,
     table->records++;
     *ret_place = place;
     return 0;
+}
+
+int table_reserve(struct table *table)
+{
+    if (table->directory == NULL) {
+        TRY(table_start(table));
+    }
+    if (table->overflow_free_count == table->reserved) {
+        TRY(overflow_add_page(table));
+    }
+    table->reserved++;
+    return 0;
+}
+
+void table_unreserve(struct table *table)
+{
+    ASSERT(table->reserved > 0 && table->overflow_free_count >= table->reserved);
+    table->reserved--;
 }

@@ -45,6 +45,8 @@ struct table {
     struct table_bucket *overflow_free;
     void *overflow_pages; /* owned, linked through their first word */
     uint32_t overflow_page_count;
+    uint64_t overflow_free_count;
+    uint64_t reserved; /* inserts that mustn't fail: so many free overflow buckets are theirs */
 };
 
 /* An empty table allocates nothing. */
@@ -97,6 +99,10 @@ struct table_place table_place_of(const struct table *table, const struct record
  * changed. */
 NODISCARD int table_insert(struct table *table, uint64_t hash, struct record *record,
                            struct table_place *ret_place);
+/* Takes what one insert may need, so that it can't fail right after table_unreserve, whatever else
+ * was inserted in between. ERR_MEMORY: nothing changed. */
+NODISCARD int table_reserve(struct table *table);
+void table_unreserve(struct table *table);
 /* Puts another record of the same key into the place; its bits stay. */
 void table_replace(struct table_place place, struct record *record);
 void table_remove(struct table *table, struct table_place place);

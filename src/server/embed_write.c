@@ -2,7 +2,7 @@
  * Several keys as one, over all shards. The coordinator, on the shard of the first key:
  *
  *   1. latches the keys at their owners, shard after shard in ascending order, so that two batches
- * never wait for each other in a circle
+ * never wait for each other in a circle, and takes all memory that the changes need
  *   2. appends one log record with all changes and puts it into the stream
  *   3. has every owner apply its changes and release its latches
  *
@@ -15,6 +15,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "data/foreign.h"
 #include "server/embed.h"
 #include "shard/await.h"
 
@@ -37,6 +38,7 @@ struct write;
 struct write_part {
     struct write *write;
     uint32_t first, count;
+    uint32_t reserved; /* of these, from the first: have memory at the owner */
     struct embed_latch latch;
 };
 
@@ -172,7 +174,12 @@ static co_fn int part_begin(struct shard *there, void *argument)
     request->keys = part->write->keys + part->first;
     request->count = part->count;
     request->foreign_write = true;
-    return embed_latch_acquire(embed_here(there)->keyspace, &part->latch);
+    struct keyspace *keyspace = embed_here(there)->keyspace;
+    TRY(embed_latch_acquire(keyspace, &part->latch));
+    for (; part->reserved < part->count; part->reserved++) {
+        TRY(keyspace_reserve(keyspace, &request->keys[part->reserved].key));
+    }
+    return 0;
 }
 
 static int part_apply(struct shard *there, void *argument)
@@ -180,9 +187,7 @@ static int part_apply(struct shard *there, void *argument)
     struct write_part *part = argument;
     struct keyspace *keyspace = embed_here(there)->keyspace;
     for (uint32_t i = part->first; i < part->first + part->count; i++) {
-        if (keyspace_apply(keyspace, &part->write->changes[i]) < 0) {
-            UNREACHABLE("no memory for a change that is in the log already");
-        }
+        keyspace_apply(keyspace, &part->write->changes[i]);
     }
     embed_latch_release(&part->latch);
     return 0;
@@ -190,8 +195,12 @@ static int part_apply(struct shard *there, void *argument)
 
 static int part_cancel(struct shard *there, void *argument)
 {
-    (void)there;
     struct write_part *part = argument;
+    while (part->reserved > 0) {
+        part->reserved--;
+        keyspace_unreserve(embed_here(there)->keyspace,
+                           &part->latch.request.keys[part->reserved].key);
+    }
     embed_latch_release(&part->latch);
     return 0;
 }
@@ -210,6 +219,21 @@ static void derive_keys(struct write *write, const struct engine_shard *here)
             .put = {.type = RECORD_STRING, .value = given->value},
         };
     }
+}
+
+static int log_changes(struct write *write, struct keyspace *keyspace)
+{
+    int err = 0;
+    for (uint32_t i = 0; err == 0 && i < write->count; i++) {
+        err = keyspace_prepare(&write->changes[i]);
+    }
+    if (err == 0) {
+        err = keyspace_log_changes(keyspace, write->changes, write->count);
+    }
+    for (uint32_t i = 0; err < 0 && i < write->count; i++) {
+        keyspace_discard(&write->changes[i]);
+    }
+    return err;
 }
 
 /* Latches must be given back, however few coroutines the owner has left. Suspends. */
@@ -235,7 +259,7 @@ static co_fn int write_there(struct shard *there, void *argument)
         }
     }
     if (err == 0) {
-        err = keyspace_log_changes(here->keyspace, write->changes, write->count);
+        err = log_changes(write, here->keyspace);
     }
     if (err < 0) {
         end_parts(write, there, part_cancel);

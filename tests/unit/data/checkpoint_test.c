@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "data/foreign.h"
 #include "data/latch.h"
 #include "rig.h"
 
@@ -459,9 +460,11 @@ static void foreign_latch(struct keyspace *keyspace, void *argument)
         .key = rig_key(keyspace, "{t}b"),
         .put = {.value = slice_cstr("foreign")},
     };
+    MUST_BE(keyspace_reserve(keyspace, &change.key), 0);
+    MUST_BE(keyspace_prepare(&change), 0);
     MUST_BE(keyspace_log_changes(keyspace, &change, 1), 0);
     log_flush(keyspace->writer);
-    MUST_BE(keyspace_apply(keyspace, &change), 0);
+    keyspace_apply(keyspace, &change);
     MUST(shelf->low <= before);
     latch_release(&held);
     finish(&running);
@@ -489,11 +492,13 @@ static void foreign_low(struct keyspace *keyspace, void *argument)
         .done = note_held, .keys = &key, .count = 1, .foreign_write = true};
     MUST_BE(latch_acquire(keyspace, &held), 1);
     struct change change = {.key = key.key, .put = {.value = slice_cstr("foreign")}};
+    MUST_BE(keyspace_reserve(keyspace, &change.key), 0);
+    MUST_BE(keyspace_prepare(&change), 0);
     MUST_BE(keyspace_log_changes(keyspace, &change, 1), 0);
     log_flush(keyspace->writer);
     MUST(log_reserved(keyspace->log).value > before);
     MUST_BE(keyspace_low_lsn(keyspace).value, before);
-    MUST_BE(keyspace_apply(keyspace, &change), 0);
+    keyspace_apply(keyspace, &change);
     latch_release(&held);
     /* The record stands before the moment at which it was applied. */
     MUST_BE(keyspace_low_lsn(keyspace).value, before);

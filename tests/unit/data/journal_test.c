@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "data/foreign.h"
 #include "rig.h"
 
 enum { MEMBERS = 30 };

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "data/foreign.h"
 #include "rig.h"
 
 static char *text_of(uint64_t bytes, char letter)
@@ -99,7 +100,22 @@ Test(put, overwrites_a_record_in_place_where_it_fits)
 /* ---- without memory ---- */
 
 /* Each way to change a key, over each state of it, with each of its allocations failing in turn. */
-enum { WAYS = 8, STATES = 4 };
+enum { WAYS = 9, STATES = 4 };
+
+/* What may fail comes before the log; applying has no error to return. */
+static int change_foreign(struct keyspace *keyspace, struct change *change)
+{
+    TRY(keyspace_reserve(keyspace, &change->key));
+    int err = keyspace_prepare(change);
+    if (err != 0) {
+        keyspace_unreserve(keyspace, &change->key);
+        return err;
+    }
+    mem_fail_after(1, true);
+    keyspace_apply(keyspace, change);
+    mem_fail_after(0, false);
+    return 0;
+}
 
 static int change(struct keyspace *keyspace, uint32_t way, const char *large)
 {
@@ -123,8 +139,11 @@ static int change(struct keyspace *keyspace, uint32_t way, const char *large)
         return keyspace_write_range(keyspace, &key, 100, slice_cstr(large));
     case 6:
         return keyspace_write_range(keyspace, &key, 1, slice_cstr("x"));
+    case 7:
+        return change_foreign(keyspace, &foreign);
     default:
-        return keyspace_apply(keyspace, &foreign);
+        foreign.remove = true;
+        return change_foreign(keyspace, &foreign);
     }
 }
 
@@ -174,4 +193,39 @@ static void failing(struct keyspace *keyspace, void *argument)
 Test(put, changes_nothing_when_memory_is_out)
 {
     rig_test(failing);
+}
+
+/* Places are reserved, then others take what is free; memory is out when the changes come. */
+static void reserved_places(struct keyspace *keyspace, void *argument)
+{
+    (void)argument;
+    enum { CHANGES = 500 };
+    static struct change changes[CHANGES];
+    static char names[CHANGES][16];
+    for (uint32_t i = 0; i < CHANGES; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "{t}%u", i);
+        changes[i] = (struct change){.key = rig_key(keyspace, names[i]),
+                                     .put = {.value = slice_cstr("foreign")}};
+        MUST_BE(keyspace_reserve(keyspace, &changes[i].key), 0);
+        MUST_BE(keyspace_prepare(&changes[i]), 0);
+    }
+    for (uint32_t i = 0; i < 2000; i++) {
+        char name[24];
+        (void)snprintf(name, sizeof(name), "{t}other%u", i);
+        rig_put(keyspace, name, "value");
+    }
+    mem_fail_after(1, true);
+    for (uint32_t i = 0; i < CHANGES; i++) {
+        keyspace_apply(keyspace, &changes[i]);
+    }
+    mem_fail_after(0, false);
+    for (uint32_t i = 0; i < CHANGES; i++) {
+        rig_holds(keyspace, names[i], "foreign");
+    }
+    rig_verify(keyspace);
+}
+
+Test(put, applies_what_was_prepared_without_any_memory)
+{
+    rig_test(reserved_places);
 }

@@ -368,7 +368,7 @@ Test(table, is_as_before_when_memory_is_out)
     uint32_t failed = 0;
     for (uint32_t i = 0; i < 20000; i++) {
         struct record *record = record_make(i, hash_of(i));
-        mem_fail_after(random_below(&random, 2) + 1, false);
+        mem_fail_after(random_below(&random, 2) + 1, true);
         int err = table_insert(&table, hash_of(i), record, &place);
         mem_fail_after(0, false);
         if (err != 0) {
@@ -381,6 +381,34 @@ Test(table, is_as_before_when_memory_is_out)
     }
     cr_assert(failed > 10);
     for (uint32_t i = 0; i < 20000; i++) {
+        cr_assert_not_null(find(&table, i, hash_of(i), &place));
+    }
+    end(&table);
+}
+
+Test(table, has_the_places_that_were_reserved_when_memory_is_out)
+{
+    enum { RESERVED = 300 };
+    struct table table;
+    struct table_place place;
+    table_init(&table);
+    for (uint32_t i = 0; i < RESERVED; i++) {
+        cr_assert_eq(table_reserve(&table), 0);
+    }
+    for (uint32_t i = RESERVED; i < 5000; i++) {
+        insert(&table, i);
+    }
+    struct record *records[RESERVED];
+    for (uint32_t i = 0; i < RESERVED; i++) {
+        records[i] = record_make(i, hash_of(i));
+    }
+    mem_fail_after(1, true);
+    for (uint32_t i = 0; i < RESERVED; i++) {
+        table_unreserve(&table);
+        cr_assert_eq(table_insert(&table, hash_of(i), records[i], &place), 0);
+    }
+    mem_fail_after(0, false);
+    for (uint32_t i = 0; i < 5000; i++) {
         cr_assert_not_null(find(&table, i, hash_of(i), &place));
     }
     end(&table);
