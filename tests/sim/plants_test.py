@@ -21,10 +21,12 @@ CLEAN_SEEDS = 60  # without a bug; the test sim/seeds runs thousands
 # figure behind it), since a change of the plan or the loads draws other seeds.
 LIMITS = {
     'REPLY_BEFORE_SYNC': 40,  # 2
+    'READ_BEFORE_SYNC': 600,  # 119
     'DATA_SYNC_BEFORE_WRITE': 40,  # 2
     'MANIFEST_BEFORE_DATA': 40,  # 2
     'DATA_NAME_NOT_SYNCED': 40,  # 2
     'LOG_NAME_NOT_SYNCED': 40,  # 1
+    'FAILED_SYNC_RETRIED': 1000,  # 233
     'TORN_TAIL_TAKEN_FOR_WHOLE': 300,  # 9 to 55
     'DAMAGE_TAKEN_FOR_TORN_TAIL': 200,  # 14
     'CHECKSUM_WITHOUT_IDENTITY': 300,  # 8 to 56
