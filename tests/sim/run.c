@@ -19,6 +19,7 @@ enum {
     CLIENTS_MAX = 16,
     /* With nothing failing, the server must be done with whatever it was asked within. */
     LIVENESS_S = 600,
+    IDLE_TURN_NS = 100 * 1000,
     STEPS_MAX = 50 * 1000 * 1000, /* of one phase: a loop without end */
 };
 #define SECOND_NS INT64_C(1000000000)
@@ -92,11 +93,12 @@ static bool is_ended(struct run *run)
 
 static void actor_turn(struct world_event *event);
 
-static void actor_think(struct actor *actor)
+/* One that could do nothing comes back later: else waiting takes most of the steps. */
+static void actor_think(struct actor *actor, bool idle)
 {
     if (actor->run->loading && !actor->turn.scheduled) {
         int64_t ns = (int64_t)world_below(STREAM_LOAD, (uint64_t)actor->run->plan.think_ns_max) + 1;
-        world_schedule(&actor->turn, ns, actor_turn);
+        world_schedule(&actor->turn, ns + (idle ? IDLE_TURN_NS : 0), actor_turn);
     }
 }
 
@@ -117,7 +119,8 @@ static void save_done(struct request *request, const struct reply *reply)
 /* Checkpoints come by themselves, but seldom in lives of some seconds. */
 static void save(struct run *run, struct client *client)
 {
-    if (client_is_connected(client) && world_chance(STREAM_LOAD, run->plan.save_rate)) {
+    if (client_is_connected(client) && world_chance(STREAM_LOAD, run->plan.save_rate) &&
+        client->pending < run->plan.pipeline_max) {
         struct command command = {.argc = 0};
         command_add_text(&command, "BGSAVE");
         client_send(client, &command, request_make(save_done, run));
@@ -136,6 +139,7 @@ static void actor_turn(struct world_event *event)
         (void)client_connect(&actor->client, (uint32_t)world_below(STREAM_LOAD, run->shards));
     }
     save(run, &actor->client);
+    uint64_t left = run->commands_left;
     uint64_t wanted = world_between(STREAM_LOAD, 1, run->plan.pipeline_max);
     while (client_is_connected(&actor->client) && actor->client.pending < wanted &&
            run->commands_left > 0) {
@@ -144,7 +148,7 @@ static void actor_turn(struct world_event *event)
         run->commands_left--;
         run->figures.commands++;
     }
-    actor_think(actor);
+    actor_think(actor, run->commands_left == left);
 }
 
 static void actors_close(struct run *run)
@@ -264,7 +268,7 @@ static void load_until_done(struct run *run)
     run->commands_left = world_between(STREAM_LOAD, 1, run->plan.commands_max);
     run->loading = true;
     for (uint32_t i = 0; i < run->plan.clients; i++) {
-        actor_think(&run->actors[i]);
+        actor_think(&run->actors[i], false);
     }
     if (process_state() == PROCESS_READY) {
         step_until(run, "the load", is_loaded);

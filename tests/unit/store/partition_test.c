@@ -387,7 +387,7 @@ static int body_open_syncs(struct shard *shard, void *argument)
         world_close(world);
     }
     MUST_BE(world->failures, 1);
-    /* After a failed sync the kernel may have it in memory only, where no sync finds it any more. */
+    /* After a failed sync the kernel may have it in memory only, where no sync finds it. */
     world_break(world, (struct fault){.kinds = 1u << IO_WRITE, .nth = 1, .error = -EIO});
     MUST_BE(world_try_open(world, false), -EIO);
     world_heal(world);
