@@ -57,13 +57,8 @@ static void heap_sift_down(struct heap *heap, uint32_t index, struct heap_node *
     heap_place(heap, index, node);
 }
 
-static int heap_grow(struct heap *heap)
+static int heap_resize(struct heap *heap, uint32_t capacity)
 {
-    if (heap->count == heap->count_max) {
-        return ERR_LIMIT;
-    }
-    uint64_t wanted = max_u64((uint64_t)heap->capacity * 2, HEAP_CAPACITY_FIRST);
-    uint32_t capacity = (uint32_t)min_u64(wanted, heap->count_max);
     void *nodes = mem_realloc(heap->nodes, (size_t)capacity * sizeof(struct heap_node *));
     if (nodes == NULL) {
         return ERR_MEMORY;
@@ -71,6 +66,21 @@ static int heap_grow(struct heap *heap)
     heap->nodes = nodes;
     heap->capacity = capacity;
     return 0;
+}
+
+int heap_reserve(struct heap *heap, uint32_t count)
+{
+    ASSERT(count > 0 && count <= heap->count_max);
+    return count <= heap->capacity ? 0 : heap_resize(heap, count);
+}
+
+static int heap_grow(struct heap *heap)
+{
+    if (heap->count == heap->count_max) {
+        return ERR_LIMIT;
+    }
+    uint64_t wanted = max_u64((uint64_t)heap->capacity * 2, HEAP_CAPACITY_FIRST);
+    return heap_resize(heap, (uint32_t)min_u64(wanted, heap->count_max));
 }
 
 int heap_push(struct heap *heap, struct heap_node *node, uint64_t key)

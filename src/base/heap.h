@@ -29,6 +29,10 @@ struct heap {
 /* Allocates nothing yet. count_max > 0. */
 void heap_init(struct heap *heap, uint32_t count_max);
 
+/* Makes room for `count` nodes, at most count_max: pushing so many can't fail. Returns 0 or
+ * ERR_MEMORY. */
+NODISCARD int heap_reserve(struct heap *heap, uint32_t count);
+
 /* Frees the array; nodes still in it are forgotten. */
 void heap_deinit(struct heap *heap);
 

@@ -34,11 +34,17 @@ int shard_open(struct shard *shard)
     const struct shard_options *options = &shard->set->options;
     heap_init(&shard->timers, SHARD_TIMERS_MAX);
     read_clocks(shard);
-    TRY(sched_create(options->coros_max, &shard->sched));
-    int err = io_create(&options->io, &shard->io);
+    TRY(heap_reserve(&shard->timers, options->coros_max + SHARD_TIMERS_OWN));
+    int err = sched_create(options->coros_max, &shard->sched);
+    if (err == 0) {
+        err = io_create(&options->io, &shard->io);
+        if (err < 0) {
+            sched_destroy(shard->sched);
+            shard->sched = NULL;
+        }
+    }
     if (err < 0) {
-        sched_destroy(shard->sched);
-        shard->sched = NULL;
+        heap_deinit(&shard->timers);
         return err;
     }
     sched_enter(shard->sched);

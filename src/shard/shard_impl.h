@@ -23,6 +23,7 @@
 enum {
     SHARD_HOOKS_MAX = 8,        /* of one point */
     SHARD_TIMERS_MAX = 1 << 22, /* armed at once; a limit no correct room comes near */
+    SHARD_TIMERS_OWN = 256,     /* of the rooms; a sleeping coroutine has one besides */
     SHARD_TAKE_MAX = 32,        /* messages taken out of a mailbox at a time */
     SHARD_TRIM_MS = 1000,       /* idle stacks are looked at this often, while there are many */
 };

@@ -17,7 +17,7 @@ void shard_timer_arm(struct shard *shard, struct shard_timer *timer, int64_t del
     timer->fire = fire;
     heap_node_init(&timer->heap);
     int err = heap_push(&shard->timers, &timer->heap, (uint64_t)at_ns);
-    ASSERT(err == 0); /* the limit is out of reach, and one pointer of memory is always there */
+    ASSERT(err == 0); /* the limit is out of reach, and the memory was reserved at the start */
     timer->armed = true;
 }
 

@@ -54,6 +54,28 @@ Test(heap, holds_its_limit_and_not_one_more)
     heap_deinit(&heap);
 }
 
+Test(heap, takes_what_was_reserved_without_memory)
+{
+    enum { COUNT = 100 };
+    struct heap heap;
+    struct heap_node nodes[COUNT + 1];
+    heap_init(&heap, 1000);
+    mem_fail_after(1, true);
+    cr_assert_eq(heap_reserve(&heap, COUNT), ERR_MEMORY);
+    mem_fail_after(0, false);
+    cr_assert_eq(heap_reserve(&heap, COUNT), 0);
+    cr_assert_eq(heap_reserve(&heap, 1), 0);
+    mem_fail_after(1, true);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        heap_node_init(&nodes[i]);
+        cr_assert_eq(heap_push(&heap, &nodes[i], i), 0);
+    }
+    heap_node_init(&nodes[COUNT]);
+    cr_assert_eq(heap_push(&heap, &nodes[COUNT], 0), ERR_MEMORY);
+    mem_fail_after(0, false);
+    heap_deinit(&heap);
+}
+
 Test(heap, is_unchanged_when_memory_is_out)
 {
     struct heap heap;
