@@ -3,9 +3,11 @@
 #include <strings.h>
 
 #include "base/assert.h"
+#include "base/mem.h"
 #include "base/number.h"
 #include "cmd/multi.h"
 #include "data/expire.h"
+#include "data/foreign.h"
 
 int64_t request_now_ms(const struct request *request)
 {
@@ -112,6 +114,22 @@ int change_put(struct request *request, uint32_t index, const struct put *put)
     int err = request->multi != NULL
                   ? multi_put(request->multi, index, put)
                   : keyspace_put(request->here->keyspace, &request->keys[index], put);
+    return LIKELY(err == 0) ? 0 : refuse(request, err);
+}
+
+int change_put_all(struct request *request, uint8_t type, const struct slice *values)
+{
+    ASSERT(request->multi == NULL);
+    struct change *changes = mem_calloc(request->key_count, sizeof(*changes));
+    int err = changes == NULL ? ERR_MEMORY : 0;
+    if (err == 0) {
+        for (uint32_t i = 0; i < request->key_count; i++) {
+            changes[i].key = request->keys[i];
+            changes[i].put = (struct put){.type = type, .value = values[(size_t)2 * i]};
+        }
+        err = keyspace_put_all(request->here->keyspace, changes, request->key_count);
+    }
+    mem_free(changes);
     return LIKELY(err == 0) ? 0 : refuse(request, err);
 }
 

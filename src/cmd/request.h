@@ -79,6 +79,8 @@ NODISCARD int view_all_resident(struct request *request);
 /* Changes. They reply the error themselves (OOM, key too long, ...) and return it; nothing has
  * changed then. */
 NODISCARD int change_put(struct request *request, uint32_t index, const struct put *put);
+/* Every key at once, of this shard: key i gets values[2 * i]. */
+NODISCARD int change_put_all(struct request *request, uint8_t type, const struct slice *values);
 NODISCARD int change_remove(struct request *request, uint32_t index, bool *ret_existed);
 NODISCARD int change_expire(struct request *request, uint32_t index, int64_t expire_ms);
 NODISCARD int change_range(struct request *request, uint32_t index, uint64_t offset,

@@ -21,16 +21,17 @@ int cmd_mget(struct request *request)
     return 0;
 }
 
-/* Key i's value stands behind it. */
+/* Key i's value stands behind it. All are set, or none. */
 static int mset_all(struct request *request)
 {
     int err = 0;
-    change_group_begin(request);
+    if (request->multi == NULL && request->key_count > 1) {
+        return change_put_all(request, RECORD_STRING, &request->args[2]);
+    }
     for (uint32_t i = 0; i < request->key_count && err == 0; i++) {
         struct put put = {.type = RECORD_STRING, .value = request->args[2 + i * 2]};
         err = change_put(request, i, &put);
     }
-    change_group_end(request);
     return err;
 }
 

@@ -1,6 +1,7 @@
 /*
- * foreign: changes of several shards' keys as one, for a coordinator and the owners of the keys.
- * put.c has them, journal.c their way into the log. Threads: as it says. Suspension: none.
+ * foreign: changes of several keys as one: of several shards' keys, for a coordinator and the
+ * owners, or of one shard's (keyspace_put_all). put.c has them, journal.c their way into the log.
+ * Threads: as it says. Suspension: none.
  */
 #ifndef DATA_FOREIGN_H
 #define DATA_FOREIGN_H
@@ -35,5 +36,10 @@ NODISCARD int keyspace_log_changes(struct keyspace *keyspace, const struct chang
                                    uint32_t count);
 /* ... and each owner applies its own, prepared and with a place reserved, without logging again. */
 void keyspace_apply(struct keyspace *keyspace, struct change *change);
+
+/* All of that for puts whose keys are all this shard's: all or none. `changes` (borrowed) have key
+ * and put, in their order; their blobs are taken over in any case. ERR_MEMORY, ERR_KEY_TOO_LONG,
+ * ERR_VALUE_TOO_LARGE: nothing has changed. */
+NODISCARD int keyspace_put_all(struct keyspace *keyspace, struct change *changes, uint32_t count);
 
 #endif

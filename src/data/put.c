@@ -429,3 +429,39 @@ void keyspace_apply(struct keyspace *keyspace, struct change *change)
     ASSERT(err == 0); /* all memory is there */
     change->made = NULL;
 }
+
+static int reserve_and_prepare(struct keyspace *keyspace, struct change *change)
+{
+    TRY(check_sizes(&change->key, change->put.blob != NULL ? blob_bytes(change->put.blob)
+                                                           : change->put.value.bytes));
+    TRY(keyspace_reserve(keyspace, &change->key));
+    int err = keyspace_prepare(change);
+    if (err < 0) {
+        keyspace_unreserve(keyspace, &change->key);
+    }
+    return err;
+}
+
+int keyspace_put_all(struct keyspace *keyspace, struct change *changes, uint32_t count)
+{
+    uint32_t ready = 0;
+    int err = 0;
+    while (ready < count && err == 0) {
+        err = reserve_and_prepare(keyspace, &changes[ready]);
+        ready += err == 0;
+    }
+    if (err == 0) {
+        err = keyspace_log_changes(keyspace, changes, count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (err == 0) {
+            keyspace_apply(keyspace, &changes[i]);
+            continue;
+        }
+        keyspace_discard(&changes[i]);
+        if (i < ready) {
+            keyspace_unreserve(keyspace, &changes[i].key);
+        }
+    }
+    return err;
+}

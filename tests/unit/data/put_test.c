@@ -195,6 +195,46 @@ Test(put, changes_nothing_when_memory_is_out)
     rig_test(failing);
 }
 
+/* One of three keys is there, in memory or only on disk, one is put twice. */
+static void several(struct keyspace *keyspace, void *argument)
+{
+    (void)argument;
+    static const char *const names[] = {"{t}a", "{t}b", "{t}c", "{t}b"};
+    enum { COUNT = sizeof(names) / sizeof(names[0]) };
+    char *large = text_of(6000, 'L');
+    uint32_t failures = 0;
+    int err = ERR_MEMORY;
+    for (uint64_t n = 1; err == ERR_MEMORY; n++) {
+        (void)rig_remove(keyspace, "{t}a");
+        (void)rig_remove(keyspace, "{t}c");
+        rig_put(keyspace, "{t}b", "b value");
+        struct change changes[COUNT];
+        memset(changes, 0, sizeof(changes));
+        for (uint32_t i = 0; i < COUNT; i++) {
+            changes[i].key = rig_key(keyspace, names[i]);
+            changes[i].put =
+                (struct put){.type = RECORD_STRING, .value = slice_cstr(i == 2 ? large : names[i])};
+        }
+        mem_fail_after(n, false);
+        err = keyspace_put_all(keyspace, changes, COUNT);
+        mem_fail_after(0, false);
+        rig_verify(keyspace);
+        bool done = err == 0;
+        failures += !done;
+        rig_holds(keyspace, "{t}a", done ? "{t}a" : NULL);
+        rig_holds(keyspace, "{t}b", done ? "{t}b" : "b value");
+        rig_holds(keyspace, "{t}c", done ? large : NULL);
+    }
+    MUST_BE(err, 0);
+    MUST(failures > COUNT);
+    free(large);
+}
+
+Test(put, sets_all_of_several_keys_or_none_when_memory_is_out)
+{
+    rig_test(several);
+}
+
 /* Places are reserved, then others take what is free; memory is out when the changes come. */
 static void reserved_places(struct keyspace *keyspace, void *argument)
 {
