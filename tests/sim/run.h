@@ -6,7 +6,7 @@
  *     faults off ─▶ start ─▶ check every key ─▶ verify the trees ─▶ stop ─▶ leaks
  *
  * After a power cut everything is checked at the next start too, faults off, since what was lost
- * there must be settled before more is written.
+ * there must be settled before more is written; then that life goes on like any other.
  */
 #ifndef SIM_RUN_H
 #define SIM_RUN_H
