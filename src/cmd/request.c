@@ -19,7 +19,7 @@ int64_t request_now_ms(const struct request *request)
 static void view_of_record(const struct request *request, const struct record *record,
                            struct view *ret_view)
 {
-    uint32_t now_s = (uint32_t)(shard_mono_ns(request->here->shard) / 1000000000);
+    uint32_t now_s = (uint32_t)(request_now_ms(request) / 1000);
     uint32_t access_s = record_access_s(record);
     *ret_view = (struct view){
         .exists = true,

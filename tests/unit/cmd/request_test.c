@@ -29,3 +29,28 @@ Test(request, a_time_to_live_counts_from_the_highest_time_seen_when_the_clock_we
 {
     rig_test(count_from_the_highest_time);
 }
+
+/* ---- idle time ---- */
+
+static co_fn void idle_since_the_last_use(struct keyspace *keyspace, void *argument)
+{
+    (void)argument;
+    static struct cmd_shard here;
+    here.shard = keyspace->shard;
+    here.keyspace = keyspace;
+    rig_put(keyspace, "used once", "value");
+    struct key key = rig_key(keyspace, "used once");
+    struct request request = {.here = &here, .keys = &key, .key_count = 1, .no_touch = true};
+    struct view view;
+    MUST_BE(view_key(&request, 0, &view), 0);
+    MUST(view.idle_s < 100);
+
+    keyspace_set_clock_high_ms(keyspace, shard_now_ms(keyspace->shard) + 1000 * 1000);
+    MUST_BE(view_key(&request, 0, &view), 0);
+    MUST(view.idle_s >= 999 && view.idle_s < 1100);
+}
+
+Test(request, a_key_is_idle_since_its_last_use)
+{
+    rig_test(idle_since_the_last_use);
+}
