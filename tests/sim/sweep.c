@@ -418,5 +418,6 @@ int main(int argc, char **argv)
     }
     uint64_t bad = farm_run(&farm);
     report(cases.count, bad);
+    sim_free(cases.all);
     return bad > 0 ? 1 : 0;
 }

@@ -237,9 +237,9 @@ static int32_t transfer(struct io *io, enum io_kind kind, int fd, void *data, ui
 static void round_trip_in(struct io *io, int fd, uint8_t *data, uint32_t bytes, uint32_t region)
 {
     fixture_fill(data, bytes, bytes);
-    cr_assert_eq(transfer(io, IO_WRITE, fd, data, bytes, region), bytes);
+    cr_assert_eq(transfer(io, IO_WRITE, fd, data, bytes, region), (int32_t)bytes);
     memset(data, 0, bytes);
-    cr_assert_eq(transfer(io, IO_READ, fd, data, bytes, region), bytes);
+    cr_assert_eq(transfer(io, IO_READ, fd, data, bytes, region), (int32_t)bytes);
     cr_assert(fixture_filled(data, bytes, bytes));
 }
 
