@@ -8,8 +8,8 @@ are refused with an error, connections live, reads go on, of what is only on dis
 on the full disk, several times in a row. When there is room again writes are accepted without a
 restart, and what was acknowledged is there all the time.
 
-Short of that, and said so in durability.md: what can't be refused may use up the log's last segment.
-Then the server ends with 74, and may not start before there is room; nothing is lost. The last
+Short of that, and said so in durability.md: what can't be refused may use up the log's last
+segment. Then the server ends with 74, and may not start before there is room; nothing is lost. The last
 line counts how often that was met.
 
 ELOQSTORE_TEST_FULL_DISKS tells how often each disk is filled (default 1).
@@ -166,7 +166,8 @@ class Case:
     def note_end(self):
         """It ended by itself."""
         code = self.server.wait()
-        if code != NO_LOG_LEFT or 'redo log: a write failed: No space left' not in self.server.log():
+        why = 'redo log: a write failed: No space left'
+        if code != NO_LOG_LEFT or why not in self.server.log():
             raise ServerDied(f'it ended by itself with {code}\n{self.server.log()}')
         self.ends += 1
 
