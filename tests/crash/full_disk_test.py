@@ -9,8 +9,8 @@ on the full disk, several times in a row. When there is room again writes are ac
 restart, and what was acknowledged is there all the time.
 
 Short of that, and said so in durability.md: what can't be refused may use up the log's last
-segment. Then the server ends with 74, and may not start before there is room; nothing is lost. The last
-line counts how often that was met.
+segment. Then the server ends with 74, and may not start before there is room; nothing is lost. The
+last line counts how often that was met.
 
 ELOQSTORE_TEST_FULL_DISKS tells how often each disk is filled (default 1).
 """
